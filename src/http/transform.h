@@ -1,0 +1,50 @@
+/*
+ * A transform: something that changes a body on its way, between two pipes.
+ *
+ * Without one, the producer's pipe is the consumer's pipe. transform_insert puts one between them: it takes the place
+ * of the consumer of the first pipe and of the producer of a second one, so neither end notices anything but kicks. Its
+ * `step` turns what lies in `in` into pieces in `out`, a bounded amount at a time, and says why it stopped. A full
+ * `out` stops it, which lets `in` fill up, which stops the producer: back-pressure passes through.
+ *
+ * A transform that changes the length of a body must say so before the head leaves: the exchange's body fact becomes
+ * BODY_UNKNOWN. All memory is the exchange's.
+ */
+#ifndef HTTP_TRANSFORM_H
+#define HTTP_TRANSFORM_H
+
+#include "http/end.h"
+#include "http/pipe.h"
+
+struct transform;
+
+enum transform_result {
+    TRANSFORM_MOVED,      /* something was put: push it, and call again */
+    TRANSFORM_NEED_INPUT, /* nothing more to do with what is in `in`; at its EOF everything that was held has been put
+                           */
+    TRANSFORM_NEED_ROOM,  /* put found no place */
+    TRANSFORM_FAILED,     /* the body cannot go on */
+};
+
+struct transform {
+    /* Takes from `in` (pipe_front, pipe_iov, pipe_take) and puts loans, memory or buffers into `out`. A loan must be
+     * good until the step is called again. Must make progress or return one of the NEED results. */
+    enum transform_result (*step)(struct transform *t, struct pipe *in, struct pipe *out);
+    /* The exchange ends: free what is not the arena's. May be NULL. */
+    void (*done)(struct transform *t);
+    struct end end; /* consumer of `in`, producer of `out` */
+    struct pipe *in;
+    struct pipe out;
+    bool failed;
+    struct transform *next; /* of the exchange */
+};
+
+/*
+ * Puts the transform behind the response pipe's producer: the front end takes from t->out from now on. Before the head
+ * of the answer is sent. `t` is zeroed memory of the exchange with step (and done) set; its capacity is that of the
+ * pipe it is put behind.
+ */
+void transform_insert(struct exchange *x, struct transform *t);
+/* Ends all transforms of an exchange; from exchange_free. */
+void transforms_done(struct exchange *x);
+
+#endif
