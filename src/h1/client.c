@@ -1,0 +1,512 @@
+#include "h1/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/strb.h"
+
+enum { INTERIMS_MAX = 8, HEAD_ROOM = 128 };
+
+static const struct end_ops client_ops;
+static void on_io(struct io *io, unsigned events);
+static void on_in_timer(struct timer *t);
+static void on_out_timer(struct timer *t);
+
+struct h1_client *h1_client_of(struct end *e)
+{
+    return container_of(e, struct h1_client, c.end);
+}
+
+/* ---- connecting ---- */
+
+static int open_socket(const struct addr *addr, bool probes)
+{
+    int one = 1, fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return ERR_SYS;
+    if (addr->sa.sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (probes)
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    return fd;
+}
+
+struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, bool keepalive_probes)
+{
+    int fd = open_socket(addr, keepalive_probes), err;
+    if (fd < 0)
+        return NULL;
+    struct h1_client *cl = slab_take(&w->h1->clients);
+    if (!cl) {
+        close(fd);
+        errno = ENOMEM;
+        return NULL;
+    }
+    memset(cl, 0, sizeof(*cl));
+    h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
+    list_init(&cl->link);
+    cl->addr = *addr;
+    cl->since = loop_now(&w->loop);
+    worker_connections_add(w, 1);
+    worker_count(w, COUNT_UPSTREAM_CONNECTS);
+    err = connect(fd, &addr->sa, addr->len) < 0 ? errno : 0;
+    cl->state = err ? CLIENT_CONNECTING : CLIENT_READY;
+    if ((err && err != EINPROGRESS) || io_watch(&w->loop, &cl->c.io) < 0) {
+        h1_client_close(cl);
+        errno = err && err != EINPROGRESS ? err : ENOMEM;
+        return NULL;
+    }
+    return cl;
+}
+
+static void fail(struct h1_client *cl, enum x_why why, int err, const char *detail)
+{
+    cl->dirty = true;
+    exchange_back_failed(cl->c.end.x, why, err, detail);
+}
+
+static void connected(struct h1_client *cl)
+{
+    int err = 0;
+    socklen_t n = sizeof(err);
+    timer_clear(&cl->c.out_timer);
+    if (getsockopt(cl->c.io.fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0)
+        err = errno;
+    if (err) {
+        fail(cl, WHY_CONNECT, err, NULL);
+        return;
+    }
+    cl->state = CLIENT_READY;
+    exchange_post(cl->c.end.x, X_BACK_READY);
+}
+
+void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits)
+{
+    assert(!cl->c.end.x);
+    end_attach_back(&cl->c.end, x);
+    cl->limits = *limits;
+    cl->sent = cl->head_done = cl->wants_more = false;
+    cl->interims = 0;
+    cl->requests++;
+    cl->received_before = cl->c.received;
+    cl->c.out.bytes = 0;
+    cl->c.body = (struct h1_body){ 0 };
+    memset(&cl->c.scan, 0, sizeof(cl->c.scan));
+    if (cl->state == CLIENT_CONNECTING) {
+        timer_set(&cl->c.w->loop, &cl->c.out_timer, limits->connect_timeout);
+        return;
+    }
+    timer_clear(&cl->c.in_timer);
+    cl->state = CLIENT_READY;
+    exchange_post(x, X_BACK_READY);
+}
+
+struct h1_client_counts h1_client_counts(const struct end *e)
+{
+    const struct h1_client *cl = container_of(e, struct h1_client, c.end);
+    return (struct h1_client_counts){ cl->c.out.bytes, cl->c.received - cl->received_before, cl->c.body.seen };
+}
+
+bool h1_client_alive(struct h1_client *cl)
+{
+    char c;
+    ssize_t n = recv(cl->c.io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && errno == EAGAIN;
+}
+
+static void free_client(struct reap *r)
+{
+    struct h1_client *cl = container_of(r, struct h1_client, c.reap);
+    slab_give(&cl->c.w->h1->clients, cl);
+}
+
+void h1_client_close(struct h1_client *cl)
+{
+    struct worker *w = cl->c.w;
+    assert(!cl->c.end.x && cl->state != CLIENT_CLOSED);
+    cl->state = CLIENT_CLOSED;
+    h1_conn_close(&cl->c);
+    worker_connections_add(w, -1);
+    loop_reap(&w->loop, &cl->c.reap, free_client);
+}
+
+/* ---- the request ---- */
+
+static size_t head_size(const struct origin_head *o)
+{
+    size_t n = HEAD_ROOM + o->method.n + o->target.n + o->host.n;
+    for (uint32_t i = 0; i < o->fields.n; i++)
+        n += o->fields.v[i].name.n + o->fields.v[i].value.n + 4;
+    return n;
+}
+
+static int client_send_head(struct end *e, struct exchange *x)
+{
+    struct h1_client *cl = h1_client_of(e);
+    const struct origin_head *o = &x->origin;
+    struct strb b;
+    size_t size = head_size(o);
+    char *mem = arena_bytes(&x->arena, size);
+    if (!mem)
+        return ERR_NOMEM;
+    strb_init_fixed(&b, mem, size);
+    enum h1_connection conn = o->close ? H1_CONN_CLOSE : o->minor == 0 ? H1_CONN_KEEP_ALIVE : H1_CONN_NONE;
+    int rc = h1_write_request(&b, o->method, o->target, o->minor, o->host, &o->fields, &o->body, conn);
+    if (rc < 0)
+        return rc;
+    enum h1_framing f = o->body.kind == BODY_NONE     ? H1_FRAME_NONE
+                        : o->body.kind == BODY_LENGTH ? H1_FRAME_LENGTH
+                                                      : H1_FRAME_CHUNKED;
+    h1_out_begin(&cl->c.out, strb_slice(&b), f, o->body.length);
+    cl->state = CLIENT_BUSY;
+    cl->dirty = cl->dirty || o->close;
+    e->out->ready = true;
+    /* A backend that spoke, or closed, before it was asked: the kernel has told, and tells no second time. */
+    if (cl->c.readable)
+        task_post(&cl->c.w->loop, &e->kick);
+    return OK;
+}
+
+static void await_answer(struct h1_client *cl)
+{
+    timer_set(&cl->c.w->loop, &cl->c.in_timer, cl->limits.read_timeout);
+}
+
+static void client_kick_out(struct end *e)
+{
+    struct h1_client *cl = h1_client_of(e);
+    if (cl->state != CLIENT_BUSY)
+        return;
+    switch (h1_out_flush(&cl->c)) {
+    case H1_FLUSH_IDLE:
+        timer_clear(&cl->c.out_timer);
+        return;
+    case H1_FLUSH_BLOCKED:
+        timer_set(&cl->c.w->loop, &cl->c.out_timer, cl->limits.send_timeout);
+        return;
+    case H1_FLUSH_DONE:
+        timer_clear(&cl->c.out_timer);
+        cl->sent = true;
+        if (!cl->head_done)
+            await_answer(cl);
+        exchange_post(e->x, X_BACK_SENT);
+        return;
+    case H1_FLUSH_BROKEN:
+        cl->dirty = true;
+        return;
+    case H1_FLUSH_ERROR:
+        /* The backend may have answered and closed: its answer is worth more than this error. */
+        cl->dirty = true;
+        cl->c.out.active = false;
+        timer_clear(&cl->c.out_timer);
+        if (cl->c.out.bytes && (errno == EPIPE || errno == ECONNRESET)) {
+            cl->c.readable = true;
+            await_answer(cl);
+            task_post(&cl->c.w->loop, &e->kick);
+            return;
+        }
+        fail(cl, WHY_IO, errno, "send() failed");
+        return;
+    }
+}
+
+/* ---- the answer ---- */
+
+static bool begin_body(struct h1_client *cl, struct exchange *x, const struct h1_head *h)
+{
+    struct body_fact f = x->resp.body;
+    enum h1_body_kind kind = f.kind == BODY_NONE     ? H1_BODY_NONE
+                             : f.kind == BODY_LENGTH ? H1_BODY_LENGTH
+                             : h->chunked            ? H1_BODY_CHUNKED
+                                                     : H1_BODY_CLOSE;
+    h1_body_begin(&cl->c.body, kind, f.length, 0);
+    if (kind == H1_BODY_CHUNKED) {
+        cl->c.body.chunked = arena_new(&x->arena, struct h1_chunked);
+        if (!cl->c.body.chunked)
+            return false;
+        h1_chunked_init(cl->c.body.chunked);
+        if (cl->limits.pass_trailers)
+            cl->c.body.trailers = arena_new(&x->arena, struct fields);
+    }
+    if (kind == H1_BODY_CLOSE)
+        cl->dirty = true;
+    return true;
+}
+
+static bool take_head(struct h1_client *cl, const struct h1_head *h, size_t len, struct response *out)
+{
+    struct exchange *x = cl->c.end.x;
+    int rc = h1_head_response(h, slice_of(cl->c.in, len), &x->arena, out);
+    h1_conn_consume(&cl->c, len);
+    if (rc < 0) {
+        fail(cl, WHY_NOMEM, 0, NULL);
+        return false;
+    }
+    return true;
+}
+
+/* A 1xx: passed on, one at a time, or dropped (100: we ask for none). A 101 that nobody asked for is an error (U4). */
+static bool take_interim(struct h1_client *cl, const struct h1_head *h, size_t len)
+{
+    struct exchange *x = cl->c.end.x;
+    if (++cl->interims > INTERIMS_MAX || h->status == 101) {
+        fail(cl, h->status == 101 ? WHY_BAD_HEAD : WHY_INTERIMS, 0, h->status == 101 ? "unexpected status 101" : NULL);
+        return false;
+    }
+    memset(&cl->c.scan, 0, sizeof(cl->c.scan));
+    if (h->status == 100) {
+        h1_conn_consume(&cl->c, len);
+        return true;
+    }
+    if (take_head(cl, h, len, &x->interim)) {
+        cl->wants_more = false;
+        exchange_post(x, X_BACK_INTERIM);
+    }
+    return false;
+}
+
+static void take_final(struct h1_client *cl, const struct h1_head *h, size_t len)
+{
+    struct exchange *x = cl->c.end.x;
+    struct body_fact body = h1_response_body(h, x->origin.method_id);
+    if (!take_head(cl, h, len, &x->resp))
+        return;
+    x->resp.body = body;
+    x->resp.declared = body.kind == BODY_NONE && h->has_length ? h->body : body;
+    cl->head_done = true;
+    cl->wants_more = false;
+    cl->dirty = cl->dirty || !h->keep_alive;
+    timer_clear(&cl->c.in_timer);
+    if (!begin_body(cl, x, h)) {
+        fail(cl, WHY_NOMEM, 0, NULL);
+        return;
+    }
+    exchange_post(x, X_BACK_HEAD);
+}
+
+static void head_error(struct h1_client *cl, const struct h1_head *h)
+{
+    bool big = h->error == H1_E_HEAD_LONG || h->error == H1_E_FIELD_LONG || h->error == H1_E_FIELDS_MANY ||
+               h->error == H1_E_NAME_LONG;
+    worker_count(cl->c.w, big ? COUNT_UPSTREAM_LIMIT : COUNT_UPSTREAM_BAD);
+    fail(cl, big ? WHY_BIG_HEAD : WHY_BAD_HEAD, 0, big ? NULL : h1_error_text(h->error));
+}
+
+static void read_head(struct h1_client *cl)
+{
+    struct h1_head *h = &cl->c.w->h1->head;
+    const struct h1_rules rules = {
+        .bare_lf = cl->limits.bare_lf,
+        .underscores = true,
+        .max_fields = (uint32_t)cl->limits.fields_max,
+        .max_line = (uint32_t)cl->limits.head_max,
+        .max_name = 256,
+        .max_head = (uint32_t)cl->limits.head_max,
+    };
+    bool more = false;
+    for (;;) {
+        if (cl->c.in_n) {
+            ptrdiff_t len = h1_parse_response(h, &cl->c.scan, cl->c.in, cl->c.in_n, &rules);
+            if (len > 0 && h->status >= 200) {
+                take_final(cl, h, (size_t)len);
+                return;
+            }
+            if (len > 0) {
+                if (!take_interim(cl, h, (size_t)len))
+                    return;
+                continue;
+            }
+            if (len != ERR_MORE) {
+                head_error(cl, h);
+                return;
+            }
+        }
+        if (more && cl->c.in_timer.at)
+            await_answer(cl); /* the pause between two reads counts */
+        if (!cl->c.readable)
+            return;
+        ssize_t n = h1_conn_read(&cl->c, cl->c.in_n ? H1_HEAD_READ : cl->c.w->scratch.size);
+        if (n == ERR_AGAIN)
+            continue;
+        if (n == ERR_SYS) {
+            fail(cl, WHY_IO, errno, "recv() failed");
+            return;
+        }
+        if (n < 0) {
+            fail(cl, n == ERR_CLOSED ? WHY_CLOSED : WHY_NOMEM, 0, NULL);
+            return;
+        }
+        more = true;
+    }
+}
+
+static void read_body(struct h1_client *cl)
+{
+    struct exchange *x = cl->c.end.x;
+    timer_clear(&cl->c.in_timer);
+    switch (h1_body_pump(&cl->c)) {
+    case H1_PUMP_WAIT:
+        await_answer(cl);
+        return;
+    case H1_PUMP_FULL:
+        if (cl->c.end.in->overflow)
+            exchange_post(x, X_BACK_FULL);
+        return;
+    case H1_PUMP_YIELD:
+        return;
+    case H1_PUMP_DONE:
+        exchange_post(x, X_BACK_DONE);
+        return;
+    case H1_PUMP_CLOSED:
+        fail(cl, WHY_CLOSED_BODY, 0, NULL);
+        return;
+    case H1_PUMP_BAD:
+        worker_count(cl->c.w, COUNT_UPSTREAM_BAD);
+        fail(cl, WHY_BAD_BODY, 0, h1_error_text(cl->c.body.chunked->error));
+        return;
+    case H1_PUMP_ERROR:
+        fail(cl, WHY_IO, errno, "recv() failed");
+        return;
+    case H1_PUMP_BIG:
+    case H1_PUMP_NOMEM:
+        fail(cl, WHY_NOMEM, 0, NULL);
+        return;
+    }
+}
+
+/* Before the head: "go on after an interim". After it: "the body is wanted". */
+static void client_kick_in(struct end *e)
+{
+    struct h1_client *cl = h1_client_of(e);
+    if (cl->state != CLIENT_BUSY || (e->x->events & X_BACK_FAILED))
+        return;
+    if (!cl->head_done) {
+        read_head(cl);
+        return;
+    }
+    cl->wants_more = true;
+    if (cl->c.body.done && e->in->state == PIPE_OPEN) {
+        pipe_end(e->in, NULL);
+        pipe_push(e->in);
+        exchange_post(e->x, X_BACK_DONE);
+        return;
+    }
+    if (!cl->c.body.done)
+        read_body(cl);
+}
+
+static void client_stop_in(struct end *e)
+{
+    h1_client_of(e)->dirty = true;
+    pipe_close(e->in);
+}
+
+static void client_reset(struct end *e)
+{
+    struct h1_client *cl = h1_client_of(e);
+    end_detach(e);
+    h1_client_close(cl);
+}
+
+/* Bytes behind the answer, or an answer before the request was whole: never reused (rows E3, Q3). */
+static void client_finish(struct end *e)
+{
+    struct h1_client *cl = h1_client_of(e);
+    bool whole = cl->sent && cl->head_done && cl->c.body.done && cl->c.in_n == 0 && !cl->c.hup;
+    timer_clear(&cl->c.in_timer);
+    timer_clear(&cl->c.out_timer);
+    cl->c.body.chunked = NULL;
+    cl->c.body.trailers = NULL;
+    cl->c.out = (struct h1_out){ 0 };
+    end_detach(e);
+    if (whole && !cl->dirty) {
+        cl->state = CLIENT_IDLE;
+        return;
+    }
+    if (!whole)
+        worker_count(cl->c.w, COUNT_UPSTREAM_DIRTY);
+    h1_client_close(cl);
+}
+
+/* ---- events ---- */
+
+static void idle_event(struct h1_client *cl, unsigned events)
+{
+    if (!(events & IO_IN))
+        return;
+    if (!(events & IO_HUP) && h1_client_alive(cl))
+        return;
+    cl->on_idle_end(cl);
+}
+
+static void on_io(struct io *io, unsigned events)
+{
+    struct h1_client *cl = container_of(io, struct h1_client, c.io);
+    if (events & IO_HUP)
+        cl->c.hup = true;
+    if (events & IO_IN)
+        cl->c.readable = true;
+    switch ((enum h1_client_state)cl->state) {
+    case CLIENT_CONNECTING:
+        if (cl->c.end.x && (events & (IO_OUT | IO_HUP)))
+            connected(cl);
+        return;
+    case CLIENT_READY:
+    case CLIENT_BUSY:
+        if ((events & IO_OUT) && cl->c.out.blocked) {
+            cl->c.out.blocked = false;
+            client_kick_out(&cl->c.end);
+        }
+        if (!cl->c.readable || cl->state != CLIENT_BUSY || (cl->c.end.x->events & (X_BACK_FAILED | X_BACK_INTERIM)))
+            return;
+        if (!cl->head_done)
+            read_head(cl);
+        else if (cl->wants_more && !cl->c.body.done && !cl->c.end.in->stalled)
+            read_body(cl);
+        return;
+    case CLIENT_IDLE:
+        idle_event(cl, events);
+        return;
+    case CLIENT_CLOSED:
+        return;
+    }
+}
+
+static void on_in_timer(struct timer *t)
+{
+    struct h1_client *cl = container_of(t, struct h1_client, c.in_timer);
+    if (cl->state == CLIENT_IDLE) {
+        cl->on_idle_end(cl);
+        return;
+    }
+    if (cl->state != CLIENT_BUSY)
+        return;
+    worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
+    fail(cl, WHY_READ_TIMEOUT, 0, NULL);
+}
+
+static void on_out_timer(struct timer *t)
+{
+    struct h1_client *cl = container_of(t, struct h1_client, c.out_timer);
+    if (!cl->c.end.x)
+        return;
+    worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
+    fail(cl, cl->state == CLIENT_CONNECTING ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
+}
+
+static const struct end_ops client_ops = {
+    .name = "h1 client",
+    .send_head = client_send_head,
+    .send_interim = NULL,
+    .kick_out = client_kick_out,
+    .kick_in = client_kick_in,
+    .stop_in = client_stop_in,
+    .reset = client_reset,
+    .finish = client_finish,
+};

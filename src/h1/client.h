@@ -1,0 +1,65 @@
+/*
+ * The back end for HTTP/1: one connection to an origin, one exchange at a time.
+ *
+ * Made by h1_client_connect, used by exchanges one after the other, kept between them by a pool (proxy/pool.c) that
+ * knows nothing of HTTP. It is reused only if request and answer were both whole and nothing else came (invariant 9).
+ */
+#ifndef H1_CLIENT_H
+#define H1_CLIENT_H
+
+#include "h1/conn.h"
+
+enum h1_client_state {
+    CLIENT_CONNECTING,
+    CLIENT_READY, /* attached: a head may be sent */
+    CLIENT_BUSY,  /* a request is under way */
+    CLIENT_IDLE,  /* detached and reusable */
+    CLIENT_CLOSED,
+};
+
+/* What an attempt must obey; ms. */
+struct h1_client_limits {
+    uint64_t connect_timeout, send_timeout, read_timeout;
+    uint64_t head_max; /* proxy_buffer_size: bytes of an answer's head */
+    uint64_t fields_max;
+    bool pass_trailers; /* the client understands them (TE: trailers) */
+    bool bare_lf;       /* http1_compat bare_lf */
+};
+
+struct h1_client {
+    struct h1_conn c;
+    struct addr addr;
+    struct h1_client_limits limits;
+    uint8_t state;
+    bool sent;        /* the request is with the kernel, whole */
+    bool head_done;   /* a final head was read */
+    bool dirty;       /* must not be reused */
+    bool peer_closes; /* the answer said so */
+    bool wants_more;  /* kick_in after the head came */
+    uint8_t interims;
+    uint32_t requests;        /* served, the current one included */
+    uint64_t since;           /* mono ms of the connect */
+    uint64_t received_before; /* c.received when the current exchange began */
+    /* The pool's: */
+    struct list link;
+    uint64_t key;
+    void (*on_idle_end)(struct h1_client *cl); /* the peer closed or spoke while idle */
+};
+
+/* Begins to connect. NULL when no descriptor or memory could be had (errno tells). Attach it next. */
+struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, bool keepalive_probes);
+/* Makes it the back end of x; posts X_BACK_READY as soon as a head may be sent. */
+void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits);
+/* What the current exchange moved; `e` is the end of a client connection. */
+struct h1_client_counts {
+    uint64_t sent, received, body;
+};
+struct h1_client_counts h1_client_counts(const struct end *e);
+/* The connection of an end that h1_client_attach bound. */
+struct h1_client *h1_client_of(struct end *e);
+/* Is an idle connection still good? One system call; for requests that must not be sent twice. */
+bool h1_client_alive(struct h1_client *cl);
+/* Closes a connection that no exchange has. */
+void h1_client_close(struct h1_client *cl);
+
+#endif

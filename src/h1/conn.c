@@ -1,0 +1,151 @@
+#include "h1/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+/* Makes the stash hold at least `cap` bytes; the input moves there if it is not there yet. */
+static bool stash_input(struct h1_conn *c, size_t cap)
+{
+    bool inside = c->stash && c->in >= c->stash && c->in <= c->stash + c->stash_cap;
+    if (inside && c->in != c->stash) {
+        memmove(c->stash, c->in, c->in_n);
+        c->in = c->stash;
+    }
+    if (c->stash_cap < cap) {
+        char *p = realloc(c->stash, cap);
+        if (!p)
+            return false;
+        c->stash = p;
+        c->stash_cap = cap;
+        if (inside)
+            c->in = p;
+    }
+    assert(c->stash);
+    if (!inside) {
+        if (c->in_n)
+            memcpy(c->stash, c->in, c->in_n);
+        c->in = c->stash;
+    }
+    return true;
+}
+
+static void drop_stash(struct h1_conn *c)
+{
+    free(c->stash);
+    c->stash = NULL;
+    c->stash_cap = 0;
+}
+
+/* Somebody else needs the scratch. Without memory the connection cannot go on: it is cut, and its owner sees that. */
+static void stash_now(struct scratch_holder *h)
+{
+    struct h1_conn *c = container_of(h, struct h1_conn, hold);
+    if (stash_input(c, c->in_n < 1024 ? 1024 : c->in_n))
+        return;
+    c->in_n = 0;
+    shutdown(c->io.fd, SHUT_RDWR);
+    worker_count(c->w, COUNT_MEMORY_REFUSED);
+}
+
+void h1_conn_init(struct h1_conn *c, struct worker *w, int fd, const struct end_ops *ops,
+                  void (*on_io)(struct io *, unsigned), void (*on_in)(struct timer *), void (*on_out)(struct timer *))
+{
+    memset(c, 0, sizeof(*c));
+    io_init(&c->io, fd, on_io);
+    timer_init(&c->in_timer, on_in);
+    timer_init(&c->out_timer, on_out);
+    end_init(&c->end, ops);
+    c->hold.stash = stash_now;
+    c->w = w;
+}
+
+void h1_conn_close(struct h1_conn *c)
+{
+    scratch_drop(&c->w->scratch, &c->hold);
+    drop_stash(c);
+    c->in = NULL;
+    c->in_n = 0;
+    timer_drop(&c->w->loop, &c->in_timer);
+    timer_drop(&c->w->loop, &c->out_timer);
+    io_close(&c->w->loop, &c->io);
+}
+
+static ssize_t receive(struct h1_conn *c, char *dst, size_t want)
+{
+    ssize_t n;
+    do
+        n = recv(c->io.fd, dst, want, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return ERR_CLOSED;
+    if (n < 0 && errno != EAGAIN)
+        return ERR_SYS;
+    if (n < 0 || ((size_t)n < want && !c->hup))
+        c->readable = false;
+    if (n < 0)
+        return ERR_AGAIN;
+    c->received += (uint64_t)n;
+    return n;
+}
+
+/* Behind kept bytes the input must stay in one piece: it goes on in the stash. Else the scratch is used. */
+ssize_t h1_conn_read(struct h1_conn *c, size_t want)
+{
+    ssize_t n;
+    if (c->in_n) {
+        size_t cap = c->in_n + want;
+        if (!stash_input(c, cap))
+            return ERR_NOMEM;
+        scratch_drop(&c->w->scratch, &c->hold);
+        n = receive(c, c->stash + c->in_n, want);
+        if (n > 0)
+            c->in_n += (size_t)n;
+        return n;
+    }
+    if (c->stash)
+        drop_stash(c);
+    char *dst = scratch_take(&c->w->scratch, &c->hold);
+    n = receive(c, dst, want < c->w->scratch.size ? want : c->w->scratch.size);
+    if (n > 0) {
+        c->in = dst;
+        c->in_n = (size_t)n;
+        scratch_hold(&c->w->scratch, &c->hold);
+    }
+    return n;
+}
+
+bool h1_conn_read_ahead(struct h1_conn *c, size_t total)
+{
+    struct scratch *s = &c->w->scratch;
+    if (c->in_n && s->holder != &c->hold)
+        return c->in_n >= total;
+    char *p = c->in_n ? c->in : scratch_take(s, &c->hold);
+    size_t room = s->size - (size_t)(p - s->p);
+    while (c->in_n < total && c->readable && total <= room) {
+        ssize_t n = receive(c, p + c->in_n, room - c->in_n);
+        if (n < 0)
+            break; /* what it was will be met again by whoever reads next */
+        c->in = p;
+        c->in_n += (size_t)n;
+        scratch_hold(s, &c->hold);
+    }
+    return c->in_n >= total;
+}
+
+void h1_conn_consume(struct h1_conn *c, size_t n)
+{
+    c->in += n;
+    c->in_n -= n;
+    if (c->in_n == 0) {
+        scratch_drop(&c->w->scratch, &c->hold);
+        c->in = NULL;
+        if (c->stash)
+            drop_stash(c);
+    }
+}

@@ -1,0 +1,248 @@
+/*
+ * Writing a message: head, framing and body pieces, in as few system calls as they fit.
+ *
+ * A chunk is whatever the pipe holds at the moment. One flush offers the kernel, in one call: what is left of the head,
+ * framing bytes that are due, the pieces, and the framing that closes them.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include "base/err.h"
+#include "base/strb.h"
+#include "h1/conn.h"
+
+enum { IOV_MAX_PIECES = PIPE_PIECES, IOV_ALL = IOV_MAX_PIECES + 4 };
+
+static const slice chunk_end = { "\r\n", 2 };
+static const slice chunk_last = { "0\r\n\r\n", 5 };
+static const slice chunk_end_last = { "\r\n0\r\n\r\n", 7 };
+
+void h1_out_begin(struct h1_out *o, slice head, enum h1_framing framing, uint64_t length)
+{
+    *o = (struct h1_out){ .head = head, .framing = (uint8_t)framing, .active = true };
+    if (framing == H1_FRAME_LENGTH)
+        o->left = length;
+    o->last = framing != H1_FRAME_CHUNKED;
+}
+
+/* One call's worth: [head] [lit] [pieces] [tail]. */
+struct batch {
+    struct iovec iov[IOV_ALL];
+    int n;
+    size_t head, lit, body, tail;
+    slice tail_bytes;
+    bool ends; /* the tail ends the message */
+};
+
+static size_t add(struct batch *b, slice s)
+{
+    if (s.n)
+        b->iov[b->n++] = (struct iovec){ (char *)s.p, s.n };
+    return s.n;
+}
+
+/* The last chunk: with the trailers that the pipe ended with, if any. Falls back to none when memory is short. */
+static slice last_chunk(struct h1_conn *c, bool after_data)
+{
+    const struct fields *t = c->end.out->trailers;
+    slice bare = after_data ? chunk_end_last : chunk_last;
+    if (!t || !t->n)
+        return bare;
+    size_t size = 16;
+    for (uint32_t i = 0; i < t->n; i++)
+        size += t->v[i].name.n + t->v[i].value.n + 4;
+    struct strb b;
+    char *mem = arena_bytes(&c->end.x->arena, size);
+    if (!mem)
+        return bare;
+    strb_init_fixed(&b, mem, size);
+    if (after_data)
+        strb_lit(&b, "\r\n");
+    return h1_write_last_chunk(&b, t) == OK ? strb_slice(&b) : bare;
+}
+
+/* Memory pieces from the pipe, at most `max` bytes of them. */
+static size_t add_pieces(struct batch *b, const struct pipe *p, uint64_t max)
+{
+    struct iovec *v = &b->iov[b->n];
+    size_t total;
+    int n = pipe_iov(p, v, IOV_MAX_PIECES, &total);
+    if (total > max) {
+        size_t sum = 0;
+        for (n = 0; sum < max; n++) {
+            if (v[n].iov_len > max - sum)
+                v[n].iov_len = (size_t)(max - sum);
+            sum += v[n].iov_len;
+        }
+        total = (size_t)max;
+    }
+    b->n += n;
+    return total;
+}
+
+static void build_chunked(struct h1_conn *c, struct batch *b)
+{
+    struct h1_out *o = &c->out;
+    struct pipe *p = c->end.out;
+    if (!o->chunk_open && p->queued && !o->last) {
+        if (o->lit.n) {
+            b->lit = add(b, o->lit); /* what closes the chunk before goes first */
+            return;
+        }
+        o->left = p->queued;
+        o->lit = slice_of(o->line, h1_write_chunk(o->line, o->left));
+        o->chunk_open = true;
+    }
+    b->lit = add(b, o->lit);
+    if (o->chunk_open) {
+        b->body = add_pieces(b, p, o->left);
+        if (b->body < o->left)
+            return;
+        b->ends = p->state == PIPE_EOF && b->body == p->queued;
+        b->tail_bytes = b->ends ? last_chunk(c, true) : chunk_end;
+    } else if (p->state == PIPE_EOF && !p->queued && !o->last) {
+        b->ends = true;
+        b->tail_bytes = last_chunk(c, false);
+    }
+    b->tail = add(b, b->tail_bytes);
+}
+
+static void build(struct h1_conn *c, struct batch *b)
+{
+    struct h1_out *o = &c->out;
+    struct pipe *p = c->end.out;
+    b->n = 0;
+    b->head = b->lit = b->body = b->tail = 0;
+    b->tail_bytes = SLICE_NONE;
+    b->ends = false;
+    b->head = add(b, o->head);
+    switch ((enum h1_framing)o->framing) {
+    case H1_FRAME_NONE:
+        return;
+    case H1_FRAME_CHUNKED:
+        build_chunked(c, b);
+        return;
+    case H1_FRAME_LENGTH:
+        b->body = o->left ? add_pieces(b, p, o->left) : 0;
+        return;
+    case H1_FRAME_CLOSE:
+        b->body = add_pieces(b, p, UINT64_MAX);
+        return;
+    }
+}
+
+static size_t take(slice *s, size_t n)
+{
+    size_t k = n < s->n ? n : s->n;
+    *s = slice_from(*s, k);
+    return n - k;
+}
+
+static void took_body(struct h1_conn *c, size_t n)
+{
+    struct h1_out *o = &c->out;
+    if (!n)
+        return;
+    pipe_take(c->end.out, n);
+    o->body += n;
+    if (o->framing != H1_FRAME_CLOSE)
+        o->left -= n;
+}
+
+/* The kernel took n bytes of the batch. */
+static void settle(struct h1_conn *c, const struct batch *b, size_t n)
+{
+    struct h1_out *o = &c->out;
+    o->bytes += n;
+    n = take(&o->head, n);
+    n = take(&o->lit, n);
+    size_t body = n < b->body ? n : b->body;
+    took_body(c, body);
+    n -= body;
+    if (!b->tail || body < b->body || o->head.n || o->lit.n)
+        return;
+    /* Everything before the tail is out: what is left of it is due next. */
+    o->chunk_open = false;
+    o->last = b->ends;
+    o->lit = slice_from(b->tail_bytes, n);
+}
+
+static bool finished(const struct h1_conn *c)
+{
+    const struct h1_out *o = &c->out;
+    const struct pipe *p = c->end.out;
+    if (o->head.n || o->lit.n || !o->last)
+        return false;
+    switch ((enum h1_framing)o->framing) {
+    case H1_FRAME_NONE:
+        return true;
+    case H1_FRAME_CHUNKED:
+        return true;
+    case H1_FRAME_LENGTH:
+        return o->left == 0;
+    case H1_FRAME_CLOSE:
+        return p->state == PIPE_EOF && p->queued == 0;
+    }
+    return true;
+}
+
+/* A file piece at the front of the pipe, when nothing must go before it. */
+static ssize_t send_file(struct h1_conn *c)
+{
+    struct h1_out *o = &c->out;
+    size_t skip;
+    const struct piece *e = pipe_front(c->end.out, &skip);
+    if (!e || e->kind != PIECE_FILE || o->head.n || o->lit.n)
+        return 0;
+    size_t n = e->n - skip;
+    if (o->framing != H1_FRAME_CLOSE && n > o->left)
+        n = (size_t)o->left;
+    off_t at = (off_t)(e->offset + skip);
+    ssize_t sent = sendfile(c->io.fd, e->fd, &at, n);
+    if (sent > 0) {
+        o->bytes += (size_t)sent;
+        took_body(c, (size_t)sent);
+    } else if (sent == 0) {
+        errno = EIO; /* the file is shorter than it was */
+        return -1;
+    }
+    return sent;
+}
+
+enum h1_flush h1_out_flush(struct h1_conn *c)
+{
+    struct h1_out *o = &c->out;
+    struct batch b;
+    while (o->active && !o->blocked) {
+        if (finished(c)) {
+            o->active = false;
+            return H1_FLUSH_DONE;
+        }
+        build(c, &b);
+        size_t total = b.head + b.lit + b.body + b.tail;
+        ssize_t n;
+        if (total == 0) {
+            n = send_file(c);
+            if (n == 0)
+                return c->end.out->state == PIPE_ABORTED ? H1_FLUSH_BROKEN : H1_FLUSH_IDLE;
+        } else {
+            struct msghdr m = { .msg_iov = b.iov, .msg_iovlen = (size_t)b.n };
+            n = sendmsg(c->io.fd, &m, MSG_NOSIGNAL);
+        }
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno != EAGAIN)
+                return H1_FLUSH_ERROR;
+            o->blocked = true;
+            break;
+        }
+        if (total) {
+            settle(c, &b, (size_t)n);
+            o->blocked = (size_t)n < total;
+        }
+    }
+    return o->blocked ? H1_FLUSH_BLOCKED : H1_FLUSH_IDLE;
+}
