@@ -1,0 +1,30 @@
+/*
+ * Lines on their way to log files: one buffer a worker and file, written whole.
+ *
+ * A log without `buffer=` is written at the end of the loop turn in which its lines were made, one with it when the
+ * buffer is full, when `flush=` has passed, or when the generation that named it is no longer current. While a buffer
+ * holds lines it holds the generation too, because the descriptor belongs to that.
+ */
+#ifndef ADMIN_LOG_BUFFER_H
+#define ADMIN_LOG_BUFFER_H
+
+#include "base/strb.h"
+#include "http/worker.h"
+
+/* A file as a configuration names it. */
+struct log_file {
+    slice path;
+    int fd;
+    uint64_t buffer; /* bytes; 0: write each turn */
+    uint64_t flush;  /* ms; 0: never by time */
+    struct log_file *next;
+};
+
+/* The builder to append one line of this exchange's generation to, or NULL when out of memory. */
+struct strb *log_buffer_begin(struct worker *w, struct gen_ref *gen, const struct log_file *f);
+/* The line is whole: writes if it is time. */
+void log_buffer_end(struct worker *w, struct strb *line);
+
+extern const struct room_hooks admin_room;
+
+#endif

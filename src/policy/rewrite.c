@@ -1,0 +1,260 @@
+/*
+ * rewrite: `set`, `return` and `break`, compiled into one small program a level.
+ *
+ * The lines of a level run in the order in which they were written, first those of the server, then, each pass, those
+ * of the location. They are not inherited (nginx's manual, ngx_http_rewrite_module). What `set` assigns stays for the
+ * whole exchange.
+ */
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/schema.h"
+#include "policy/rewrite.h"
+#include "policy/types.h"
+#include "proxy/policy.h"
+#include "proxy/redirect.h"
+
+enum op_kind { OP_SET, OP_SET_ARGS, OP_RETURN, OP_BREAK };
+
+struct op {
+    enum op_kind kind;
+    uint16_t status;
+    bool text;             /* OP_RETURN: with a text or URL */
+    struct var *var;       /* OP_SET */
+    struct template value; /* of `set`; text or URL of `return` */
+    struct op *next;
+};
+
+/* SCOPE_LOCATION: the program of one level; nothing of it is inherited. */
+struct rewrite {
+    struct op *first;
+};
+
+/* SCOPE_MAIN: every `set`, for the spreading of what clients choose. */
+struct set_rule {
+    struct var *var;
+    const struct template *value;
+    struct set_rule *next;
+};
+
+struct rewrite_main {
+    struct set_rule *sets;
+};
+
+/* ---- running ---- */
+
+static enum verdict answered(int rc)
+{
+    return rc == OK ? VERDICT_REPLY : VERDICT_DROP;
+}
+
+static bool redirects(unsigned status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* A text is the whole answer: error_page does not look at it. A redirect or a bare code is one that it may replace. */
+static enum verdict run_return(struct exchange *x, const struct op *op)
+{
+    slice text, location, type;
+    if (op->status == 444)
+        return VERDICT_DROP;
+    if (!op->text)
+        return answered(reply_set(x, op->status, SLICE_NONE, SLICE_NONE, op->status >= 300));
+    if (exchange_eval(x, &op->value, &text) != OK)
+        return VERDICT_DROP;
+    if (redirects(op->status)) {
+        int rc = redirect_location(x, text, &location);
+        return answered(rc == OK ? reply_redirect(x, op->status, location) : rc);
+    }
+    x->error_paged = true;
+    type = types_of(x);
+    return answered(reply_set(x, op->status, type, text, false));
+}
+
+static enum verdict rewrite_request(struct exchange *x, const void *conf)
+{
+    slice value;
+    for (const struct op *op = ((const struct rewrite *)conf)->first; op; op = op->next) {
+        switch (op->kind) {
+        case OP_SET:
+        case OP_SET_ARGS:
+            if (exchange_eval(x, &op->value, &value) != OK)
+                return VERDICT_DROP;
+            if (op->kind == OP_SET && !exchange_var_set(x, op->var, value))
+                return VERDICT_DROP;
+            if (op->kind == OP_SET_ARGS) {
+                x->pass.args = value;
+                x->pass.has_args = value.n > 0;
+                x->pass.rewritten = true;
+            }
+            break;
+        case OP_RETURN:
+            return run_return(x, op);
+        case OP_BREAK:
+            return VERDICT_NEXT;
+        }
+    }
+    return VERDICT_NEXT;
+}
+
+static bool rewrite_active(const void *conf)
+{
+    return ((const struct rewrite *)conf)->first;
+}
+
+/* ---- directives ---- */
+
+static struct op *add_op(struct conf_ctx *cf, struct rewrite *r, enum op_kind kind)
+{
+    struct op *op = arena_new(cf->arena, struct op), **at = &r->first;
+    if (!op)
+        return NULL;
+    op->kind = kind;
+    while (*at)
+        at = &(*at)->next;
+    *at = op;
+    return op;
+}
+
+static int remember_set(struct conf_ctx *cf, const struct op *op)
+{
+    struct rewrite_main *m = conf_scope_own(cf, cf->scope[SCOPE_MAIN], &rewrite_feature);
+    struct set_rule *rule = m ? arena_new(cf->arena, struct set_rule) : NULL;
+    if (!rule)
+        return ERR_NOMEM;
+    *rule = (struct set_rule){ .var = op->var, .value = &op->value, .next = m->sets };
+    m->sets = rule;
+    return OK;
+}
+
+static int set_set(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    slice name = node->args[0].text;
+    if (name.n < 2 || name.p[0] != '$')
+        return conf_error(cf, node, 0, "invalid variable name \"%.*s\"", SLICE_FMT(name));
+    name = slice_from(name, 1);
+    bool args = slice_ieq(name, SLICE("args"));
+    struct op *op = add_op(cf, conf, args ? OP_SET_ARGS : OP_SET);
+    if (!op)
+        return ERR_NOMEM;
+    int rc = template_compile(cf, &node->args[1], &op->value);
+    if (rc != OK || args)
+        return rc;
+    size_t errors = cf->diag->errors;
+    op->var = var_declare(cf, name, &node->args[0]);
+    if (!op->var)
+        return cf->diag->errors > errors ? ERR_SYNTAX : ERR_NOMEM;
+    return remember_set(cf, op);
+}
+
+static bool is_url(slice s)
+{
+    return slice_starts(s, SLICE("http://")) || slice_starts(s, SLICE("https://")) || slice_starts(s, SLICE("$scheme"));
+}
+
+static int set_return(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    uint64_t status = 302;
+    slice first = node->args[0].text;
+    bool url = slice_to_u64(first, &status) != OK;
+    if ((url && (node->nargs == 2 || !is_url(first))) || (!url && (status < 200 || status > 999)))
+        return conf_error(cf, node, 0, "invalid return code \"%.*s\"", SLICE_FMT(first));
+    struct op *op = add_op(cf, conf, OP_RETURN);
+    if (!op)
+        return ERR_NOMEM;
+    op->status = (uint16_t)status;
+    op->text = url || node->nargs == 2;
+    return op->text ? template_compile(cf, &node->args[node->nargs - 1], &op->value) : OK;
+}
+
+static int set_break(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return add_op(cf, conf, OP_BREAK) ? OK : ERR_NOMEM;
+}
+
+/*
+ * A variable is the client's choice if one of its values is made of one that is; repeated until nothing changes,
+ * because a `set` may stand before the one that taints what it copies.
+ */
+static void spread_taint(const struct rewrite_main *m)
+{
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (const struct set_rule *r = m->sets; r; r = r->next) {
+            if (!r->var->client && template_client(r->value))
+                changed = r->var->client = true;
+        }
+    }
+}
+
+/* Runs when the http level is merged: everything has been read, nothing has asked yet. */
+static int rewrite_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
+                          const void *parent)
+{
+    if (kind != SCOPE_LOCATION || parent)
+        return OK;
+    struct rewrite_main *m = conf_scope_own(cf, cf->scope[SCOPE_MAIN], &rewrite_feature);
+    if (!m)
+        return ERR_NOMEM;
+    spread_taint(m);
+    return OK;
+}
+
+static const struct directive directives[] = {
+    {
+        .name = "set",
+        .contexts = CONF_SERVER | CONF_LOCATION,
+        .min_args = 2,
+        .max_args = 2,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .repeat = true,
+        .set = set_set,
+        .usage = "set $VARIABLE VALUE;",
+        .doc =
+            "Assigns a value, which may hold variables, to a variable. $args may be assigned too: it then is what goes "
+            "out as the query.",
+    },
+    {
+        .name = "return",
+        .contexts = CONF_SERVER | CONF_LOCATION,
+        .min_args = 1,
+        .max_args = 2,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .repeat = true,
+        .set = set_return,
+        .usage = "return CODE [TEXT];   return CODE URL;   return URL;",
+        .doc =
+            "Ends processing and answers. 301, 302, 303, 307 and 308 redirect to URL (a path is made absolute, see "
+            "absolute_redirect); URL alone means 302; 444 closes the connection without an answer. Other codes answer "
+            "TEXT with the type that the path has by types and default_type.",
+    },
+    {
+        .name = "break",
+        .contexts = CONF_SERVER | CONF_LOCATION,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .repeat = true,
+        .set = set_break,
+        .usage = "break;",
+        .doc = "The following set and return lines of this level are not run.",
+    },
+};
+
+struct feature rewrite_feature = {
+    .name = "rewrite",
+    .doc = "Assigning variables and answering at once.",
+    .directives = directives,
+    .ndirectives = array_len(directives),
+    .size = { [SCOPE_MAIN] = sizeof(struct rewrite_main), [SCOPE_LOCATION] = sizeof(struct rewrite) },
+    .finish = rewrite_finish,
+};
+
+const struct policy rewrite_policy = {
+    .name = "rewrite",
+    .feature = &rewrite_feature,
+    .active = rewrite_active,
+    .on_request = rewrite_request,
+};

@@ -1,0 +1,353 @@
+#include "proxy/http_block.h"
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/logs.h"
+
+struct http_main *http_main_of(struct conf_ctx *cf)
+{
+    return conf_scope_own(cf, cf->scope[SCOPE_MAIN], &http_feature);
+}
+
+int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct content *c, const struct feature *f)
+{
+    struct http_main *m = http_main_of(cf);
+    if (!m)
+        return ERR_NOMEM;
+    struct location_build *l = m->location;
+    if (!l || l->kind == LOCATION_BASE)
+        return conf_error(cf, node, -1, "\"%.*s\" needs a location", SLICE_FMT(node->name));
+    if (l->content)
+        return conf_error(cf, node, -1, "\"%s\" answers in this location already", l->content->name);
+    l->content = c;
+    l->content_feature = f;
+    return OK;
+}
+
+/* ---- merging ---- */
+
+/* Parents first; the scope being merged is the current one, for what a finish function looks up. */
+static int merge(struct conf_ctx *cf, struct conf_scope *s)
+{
+    struct conf_scope *before = cf->scope[s->kind];
+    cf->scope[s->kind] = s;
+    int rc = conf_scope_merge(cf, s);
+    cf->scope[s->kind] = before;
+    return rc;
+}
+
+/* Walks the tree of locations without recursion; goes on after an error so that all are reported. */
+static int merge_locations(struct conf_ctx *cf, struct http_main *m, struct location_build *base)
+{
+    struct location_build *l = base;
+    int rc = OK;
+    while (l) {
+        m->location = l;
+        int one = merge(cf, l->scope);
+        if (one == ERR_NOMEM)
+            return one;
+        rc = one != OK ? one : rc;
+        if (one == OK && l->children) {
+            l = l->children;
+            continue;
+        }
+        while (l != base && !l->next)
+            l = l->parent;
+        l = l == base ? NULL : l->next;
+    }
+    m->location = NULL;
+    return rc;
+}
+
+static int merge_all(struct conf_ctx *cf, struct http_main *m, struct conf_scope *server, struct conf_scope *location)
+{
+    int rc = merge(cf, server);
+    if (rc == OK)
+        rc = merge(cf, location);
+    if (rc != OK)
+        return rc;
+    for (struct server_build *s = m->servers; s; s = s->next) {
+        struct conf_scope *before = cf->scope[SCOPE_SERVER];
+        m->server = s;
+        cf->scope[SCOPE_SERVER] = s->scope;
+        int one = merge(cf, s->scope);
+        if (one == OK)
+            one = merge_locations(cf, m, &s->base);
+        cf->scope[SCOPE_SERVER] = before;
+        if (one == ERR_NOMEM)
+            return one;
+        rc = one != OK ? one : rc;
+    }
+    m->server = NULL;
+    return rc;
+}
+
+/* ---- http ---- */
+
+static void main_cleanup(struct gen_cleanup *c)
+{
+    map_done(&container_of(c, struct http_main, cleanup)->listeners);
+}
+
+static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = conf;
+    enum conf_context outer = cf->context;
+    m->servers_end = &m->servers;
+    map_init(&m->listeners, false);
+    generation_cleanup(cf->gen, &m->cleanup, main_cleanup);
+    struct conf_scope *server = conf_scope_enter(cf, SCOPE_SERVER, node);
+    struct conf_scope *location = server ? conf_scope_enter(cf, SCOPE_LOCATION, node) : NULL;
+    if (!location)
+        return ERR_NOMEM;
+    int rc = conf_apply(cf, node, CONF_HTTP);
+    if (rc == OK)
+        rc = merge_all(cf, m, server, location);
+    if (rc == OK)
+        rc = router_build(cf, m, location);
+    conf_scope_leave(cf, location);
+    conf_scope_leave(cf, server);
+    cf->context = outer;
+    return rc;
+}
+
+/* ---- server ---- */
+
+/* A server without server_name has the empty name, the one of requests without Host. */
+static int default_name(struct conf_ctx *cf, struct server_build *s)
+{
+    if (s->names)
+        return OK;
+    struct server_name *n = arena_new(cf->arena, struct server_name);
+    if (!n)
+        return ERR_NOMEM;
+    n->kind = NAME_EXACT;
+    s->names = n;
+    return OK;
+}
+
+static struct server_build *server_new(struct conf_ctx *cf, const struct conf_node *node)
+{
+    struct server_build *s = arena_new(cf->arena, struct server_build);
+    if (!s)
+        return NULL;
+    s->server = arena_new(cf->arena, struct server);
+    s->base.loc = arena_new(cf->arena, struct location);
+    if (!s->server || !s->base.loc)
+        return NULL;
+    s->names_end = &s->names;
+    s->base.kind = LOCATION_BASE;
+    s->base.node = node;
+    s->base.children_end = &s->base.children;
+    s->server->base = s->base.loc;
+    s->server->pos = s->base.loc->pos = node->pos;
+    s->base.loc->server = s->server;
+    s->scope = conf_scope_enter(cf, SCOPE_SERVER, node);
+    s->base.scope = s->scope ? conf_scope_enter(cf, SCOPE_LOCATION, node) : NULL;
+    return s->base.scope ? s : NULL;
+}
+
+static int server_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = http_main_of(cf);
+    enum conf_context outer = cf->context;
+    struct server_build *s = m ? server_new(cf, node) : NULL;
+    if (!s)
+        return ERR_NOMEM;
+    *m->servers_end = s;
+    m->servers_end = &s->next;
+    m->server = s;
+    m->location = &s->base;
+    int rc = conf_apply(cf, node, CONF_SERVER);
+    int listening = s->listens ? OK : listen_default(cf, &s->listens);
+    int named = default_name(cf, s);
+    m->server = NULL;
+    m->location = NULL;
+    conf_scope_leave(cf, s->base.scope);
+    conf_scope_leave(cf, s->scope);
+    cf->context = outer;
+    if (rc == OK)
+        rc = listening;
+    return rc == OK ? named : rc;
+}
+
+static int set_listen(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = http_main_of(cf);
+    return m ? listen_parse(cf, node, &m->server->listens) : ERR_NOMEM;
+}
+
+static int set_server_name(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = http_main_of(cf);
+    int rc = m ? OK : ERR_NOMEM;
+    for (uint32_t i = 0; rc == OK && i < node->nargs; i++) {
+        struct server_name *n = arena_new(cf->arena, struct server_name);
+        if (!n)
+            return ERR_NOMEM;
+        rc = server_name_parse(cf, node, (int)i, n);
+        if (rc != OK)
+            break;
+        *m->server->names_end = n;
+        m->server->names_end = &n->next;
+    }
+    return rc;
+}
+
+/* ---- what stands at several levels ---- */
+
+static int set_error_log(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_level *l = conf;
+    if (!l->log)
+        l->log = arena_new(cf->arena, struct log);
+    return l->log ? log_directive(cf, node, l->log) : ERR_NOMEM;
+}
+
+static int set_internal(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    ((struct http_level *)conf)->internal = true;
+    return OK;
+}
+
+#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+
+static const struct directive directives[] = {
+    {
+        .name = "http",
+        .contexts = CONF_MAIN,
+        .type = CONF_BLOCK,
+        .scope = SCOPE_MAIN,
+        .set = http_block,
+        .usage = "http { ... }",
+        .doc = "Everything about HTTP: servers and what they have in common.",
+    },
+    {
+        .name = "server",
+        .contexts = CONF_HTTP,
+        .type = CONF_BLOCK,
+        .scope = SCOPE_SERVER,
+        .repeat = true,
+        .set = server_block,
+        .usage = "server { ... }",
+        .doc = "A virtual server: addresses to listen on, names, and locations.",
+    },
+    {
+        .name = "listen",
+        .contexts = CONF_SERVER,
+        .min_args = 1,
+        .max_args = CONF_ANY_ARGS,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_SERVER,
+        .repeat = true,
+        .set = set_listen,
+        .usage = "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [bind] [reuseport] [deferred] "
+                 "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
+                 "[so_keepalive=on|off|IDLE:INTERVAL:COUNT];",
+        .doc =
+            "An address on which the server takes connections: an IPv4 or IPv6 address, a name, a port or a range of "
+            "ports on every address, or a unix socket. The default_server, else the first one of an address, takes "
+            "requests whose host no server_name matches. Options of an address may stand in any of its lines. "
+            "Without listen: port 80, or 8000 when not started by root.",
+    },
+    {
+        .name = "server_name",
+        .contexts = CONF_SERVER,
+        .min_args = 1,
+        .max_args = CONF_ANY_ARGS,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_SERVER,
+        .repeat = true,
+        .set = set_server_name,
+        .usage = "server_name NAME ...;",
+        .doc =
+            "Names of the server: exact, *.NAME, .NAME (both), NAME.*, or ~REGEX. An exact name wins, then the longest "
+            "wildcard at the front, the longest at the end, the first regular expression. Named groups of a regular "
+            "expression become variables. The empty name is that of requests without Host.",
+    },
+    {
+        .name = "location",
+        .contexts = CONF_SERVER | CONF_LOCATION,
+        .min_args = 1,
+        .max_args = 2,
+        .type = CONF_BLOCK,
+        .scope = SCOPE_LOCATION,
+        .repeat = true,
+        .set = location_block,
+        .usage = "location [ = | ~ | ~* | ^~ ] URI { ... }   or   location @NAME { ... }",
+        .doc = "Directives for the paths that it matches: = exactly, a prefix, ~ and ~* a regular expression (~* "
+               "ignores letter case), ^~ a prefix that keeps regular expressions from being tried, @NAME only for "
+               "internal redirects.",
+    },
+    {
+        .name = "error_log",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 2,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .repeat = true,
+        .offset = offsetof(struct http_level, log),
+        .size = sizeof(struct log *),
+        .set = set_error_log,
+        .usage = "error_log FILE | stderr [LEVEL];",
+        .doc = "Where errors of this level go. Several lines at one level add up.",
+    },
+    {
+        .name = "internal",
+        .contexts = CONF_LOCATION,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct http_level, internal),
+        .size = sizeof(bool),
+        .set = set_internal,
+        .usage = "internal;",
+        .doc = "Only internal redirects reach this location; to clients it is a 404.",
+    },
+    {
+        .name = "absolute_redirect",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct http_level, absolute_redirect),
+        .def = "on",
+        .usage = "absolute_redirect on | off;",
+        .doc = "Whether redirects of our own to a path name scheme, host and port.",
+    },
+    {
+        .name = "server_name_in_redirect",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct http_level, server_name_in_redirect),
+        .def = "off",
+        .usage = "server_name_in_redirect on | off;",
+        .doc = "Whether such redirects use the first server_name instead of the request's host.",
+    },
+    {
+        .name = "port_in_redirect",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct http_level, port_in_redirect),
+        .def = "on",
+        .usage = "port_in_redirect on | off;",
+        .doc = "Whether such redirects name the port that the server listens on.",
+    },
+};
+
+struct feature http_feature = {
+    .name = "http",
+    .doc = "Listening addresses, virtual servers and locations.",
+    .directives = directives,
+    .ndirectives = array_len(directives),
+    .size = { [SCOPE_MAIN] = sizeof(struct http_main), [SCOPE_LOCATION] = sizeof(struct http_level) },
+};

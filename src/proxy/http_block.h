@@ -1,0 +1,72 @@
+/*
+ * The blocks http, server and location: reading them, and turning them into what requests are routed by.
+ *
+ * Reading opens a configuration level per block and remembers it (server_build, location_build). When the whole http
+ * block has been read, levels are merged, outer ones first, and only then are servers, locations and listeners made:
+ * nothing of them is seen half done.
+ */
+#ifndef PROXY_HTTP_BLOCK_H
+#define PROXY_HTTP_BLOCK_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "conf/generation.h"
+#include "http/route.h"
+#include "proxy/listen_dir.h"
+#include "proxy/location.h"
+#include "proxy/policy.h"
+#include "proxy/server_name.h"
+
+/* A location as it is read. Children are the locations nested in it; of a server's base: the server's. */
+struct location_build {
+    struct location *loc;
+    struct conf_scope *scope;
+    const struct conf_node *node;
+    enum location_kind kind;
+    slice path; /* without modifier and '@' */
+    bool noregex;
+    struct match match;
+    const struct content *content;
+    const struct feature *content_feature;
+    struct location_build *parent, *children, **children_end, *next;
+};
+
+struct server_build {
+    struct server *server;
+    struct conf_scope *scope;
+    struct location_build base;
+    struct listen_line *listens;
+    struct server_name *names, **names_end;
+    struct server_build *next;
+};
+
+/* SCOPE_MAIN of the feature `http`. */
+struct http_main {
+    struct server_build *servers, **servers_end;
+    struct server_build *server;     /* being read */
+    struct location_build *location; /* being read; of a server outside its locations: its base */
+    struct map listeners;            /* key -> struct listener_conf */
+    struct gen_cleanup cleanup;
+};
+
+/* SCOPE_LOCATION of the feature `http`. */
+struct http_level {
+    struct log *log; /* error_log; NULL: the main context's */
+    bool internal;
+    bool absolute_redirect, server_name_in_redirect, port_in_redirect;
+};
+
+extern struct feature http_feature;
+
+/* The state of the http block being read; NULL when out of memory. */
+struct http_main *http_main_of(struct conf_ctx *cf);
+
+/* proxy/location_dir.c: reads a location block. */
+int location_block(struct conf_ctx *cf, const struct conf_node *node, void *conf);
+
+/* proxy/location_build.c: makes the locations of a server that was read and merged. OK, ERR_SYNTAX, ERR_NOMEM. */
+int location_build_all(struct conf_ctx *cf, struct server_build *s, const struct conf_scope *http);
+/* proxy/router.c: makes servers and listeners of what was read and merged. OK, ERR_SYNTAX, ERR_NOMEM. */
+int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_scope *http);
+
+#endif

@@ -1,0 +1,161 @@
+/*
+ * Deriving the origin's head from the client's, per attempt, and the client's from the origin's.
+ *
+ * The client's fields travel as they are; a configuration that sets and drops none costs nothing here: the array is the
+ * client's own. Nothing of a message's framing passes through: the body is one fact, and the codec writes what follows
+ * from it. X-Forwarded-For and its kin are sent only when a configuration says so.
+ */
+#include "proxy/origin.h"
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "http/chars.h"
+#include "proxy/headers.h"
+#include "proxy/proxy_redirect.h"
+#include "proxy/redirect.h"
+
+static int origin_method(struct exchange *x, const struct proxy_conf *c)
+{
+    struct origin_head *o = &x->origin;
+    slice text = SLICE_NONE;
+    if (likely(template_literal(&c->method) && c->method.source.n == 0)) {
+        o->method = x->pass.method_text;
+        o->method_id = x->pass.method;
+        return OK;
+    }
+    int rc = exchange_eval(x, &c->method, &text);
+    if (rc != OK)
+        return rc;
+    if (!http_is_token(text))
+        return ERR_SYNTAX;
+    o->method = text;
+    o->method_id = method_find(text);
+    return OK;
+}
+
+/*
+ * A body that is complete in the pipe has a known length. An internal redirect that changed the method (error_page)
+ * asks for another resource: the client's body is not part of that request. Nor is a body of which an earlier pass has
+ * taken something that was not kept, nor one that was refused.
+ */
+static int origin_body(struct exchange *x)
+{
+    struct origin_head *o = &x->origin;
+    const struct pipe *p = &x->req_pipe;
+    o->body = x->req.body;
+    if (o->body.kind == BODY_NONE)
+        return OK;
+    if (x->body_refused || (x->pass.internal && (x->pass.method != x->req.method || p->taken))) {
+        o->body = (struct body_fact){ .kind = BODY_NONE };
+    } else if (o->body.kind == BODY_UNKNOWN && p->state == PIPE_EOF && !(p->trailers && p->trailers->n)) {
+        o->body = (struct body_fact){ .kind = BODY_LENGTH, .length = p->put };
+    }
+    return o->body.kind == BODY_UNKNOWN && o->minor == 0 ? ERR_UNSUPPORTED : OK;
+}
+
+/* The one intent that Connection can state; see headers.c. */
+static int origin_close(struct exchange *x, const struct header_rules *r)
+{
+    struct origin_head *o = &x->origin;
+    slice value;
+    o->close = o->minor == 0 || x->proxy->upstream->keepalive == 0;
+    if (!r->connection)
+        return OK;
+    int rc = exchange_eval(x, r->connection, &value);
+    if (rc == OK && slice_ieq(slice_trim(value), SLICE("close")))
+        o->close = true;
+    return rc;
+}
+
+static int origin_fields(struct exchange *x, const struct header_rules *r)
+{
+    const struct fields *from = &x->req.fields;
+    struct fields *to = &x->origin.fields;
+    *to = *from;
+    to->cap = to->n; /* the array is the request's: adding to it makes a new one */
+    if (!r->drop.n && !(r->drop.tokens.w[0] | r->drop.tokens.w[1]))
+        return OK;
+    struct field *v = arena_alloc(&x->arena, (from->n + (size_t)r->nset) * sizeof(*v));
+    if (!v)
+        return ERR_NOMEM;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < from->n; i++)
+        if (!name_set_has(&r->drop, &from->v[i]))
+            v[n++] = from->v[i];
+    for (uint32_t i = 0; i < r->nset; i++) {
+        slice value;
+        int rc = exchange_eval(x, &r->set[i].value, &value);
+        if (rc != OK)
+            return rc;
+        if (value.n)
+            v[n++] = (struct field){ .name = r->set[i].name, .value = value, .token = r->set[i].token };
+    }
+    *to = (struct fields){ .v = v, .n = n, .cap = from->n + r->nset };
+    return OK;
+}
+
+int origin_build(struct exchange *x, const struct peer *peer)
+{
+    struct proxy_exchange *px = x->proxy;
+    const struct header_rules *r = px->conf->headers;
+    struct origin_head *o = &x->origin;
+    px->peer = peer;
+    o->minor = (uint8_t)px->conf->http_version;
+    o->target = px->target;
+    o->host = px->host;
+    int rc = origin_method(x, px->conf);
+    if (rc == OK)
+        rc = origin_body(x);
+    if (rc == OK)
+        rc = origin_close(x, r);
+    if (rc == OK && r->host)
+        rc = exchange_eval(x, r->host, &o->host);
+    return rc == OK ? origin_fields(x, r) : rc;
+}
+
+/* ---- the answer ---- */
+
+/* 201, 3xx and whoever else sends it; the field as it came is kept in hop. */
+static int answer_redirect(struct exchange *x, struct field *f)
+{
+    size_t at = 0;
+    slice value;
+    if (f->token == TOK_REFRESH && !redirect_refresh(f->value, &at))
+        return OK;
+    int rc = redirect_apply(x, x->proxy->conf, f->value, at, &value);
+    if (rc == ERR_NOTFOUND)
+        return OK;
+    if (rc == OK && f->token == TOK_LOCATION)
+        rc = redirect_location(x, value, &value);
+    if (rc != OK)
+        return rc;
+    if (!fields_add(&x->arena, &x->resp.hop, *f))
+        return ERR_NOMEM;
+    f->value = value;
+    return OK;
+}
+
+int origin_answer(struct exchange *x)
+{
+    const struct proxy_conf *c = x->proxy->conf;
+    const struct name_set *hide = &c->headers->hide;
+    struct fields *f = &x->resp.fields;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->n; i++) {
+        if (name_set_has(hide, &f->v[i])) {
+            if (!fields_add(&x->arena, &x->resp.hop, f->v[i]))
+                return ERR_NOMEM;
+            continue;
+        }
+        if (n != i)
+            f->v[n] = f->v[i];
+        if (c->nredirects && (f->v[n].token == TOK_LOCATION || f->v[n].token == TOK_REFRESH)) {
+            int rc = answer_redirect(x, &f->v[n]);
+            if (rc != OK)
+                return rc;
+        }
+        n++;
+    }
+    f->n = n;
+    return OK;
+}

@@ -1,0 +1,24 @@
+/*
+ * The head that goes to a backend, and what is done to the head that comes back.
+ */
+#ifndef PROXY_ORIGIN_H
+#define PROXY_ORIGIN_H
+
+#include "proxy/proxy.h"
+
+/*
+ * Fills x->origin for an attempt at `peer` from the last pass and x->proxy: method, target, host, fields, the fact
+ * about the body. Nothing is copied but, when fields are set or dropped, the field array. OK; ERR_NOMEM; ERR_SYNTAX
+ * (proxy_method gave no method); ERR_UNSUPPORTED (a body of unknown length for an HTTP/1.0 backend: it has to be
+ * buffered whole first).
+ */
+int origin_build(struct exchange *x, const struct peer *peer);
+
+/*
+ * What proxy_hide_header, proxy_pass_header and proxy_redirect do to x->resp. Once per answer that is passed on. Hidden
+ * fields, and Location and Refresh as they came, move to x->resp.hop, where $upstream_http_ finds them. OK or
+ * ERR_NOMEM.
+ */
+int origin_answer(struct exchange *x);
+
+#endif

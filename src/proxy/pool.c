@@ -1,0 +1,140 @@
+#include "proxy/pool.h"
+
+#include <stdlib.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+int proxy_worker_init(struct worker *w)
+{
+    w->proxy = calloc(1, sizeof(*w->proxy));
+    return w->proxy ? OK : ERR_NOMEM;
+}
+
+static struct pool_shelf **bucket(struct worker *w, uint64_t key)
+{
+    return &w->proxy->buckets[(key ^ key >> 32) % POOL_BUCKETS];
+}
+
+static struct pool_shelf *shelf_find(struct worker *w, uint64_t key)
+{
+    struct pool_shelf *s = *bucket(w, key);
+    while (s && s->key != key)
+        s = s->next;
+    return s;
+}
+
+static struct pool_shelf *shelf_make(struct worker *w, uint64_t key)
+{
+    struct pool_shelf *s = shelf_find(w, key), **head = bucket(w, key);
+    if (s)
+        return s;
+    s = malloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    *s = (struct pool_shelf){ .next = *head, .key = key };
+    list_init(&s->idle);
+    *head = s;
+    return s;
+}
+
+static struct h1_client *entry(struct list *l)
+{
+    return list_entry(l, struct h1_client, link);
+}
+
+static void close_idle(struct h1_client *cl)
+{
+    list_del(&cl->link);
+    shelf_find(cl->c.w, cl->key)->count--;
+    h1_client_close(cl);
+}
+
+static void shelf_clear(struct pool_shelf *s)
+{
+    while (!list_empty(&s->idle))
+        close_idle(entry(s->idle.next));
+}
+
+void proxy_worker_drain(struct worker *w)
+{
+    for (size_t i = 0; i < POOL_BUCKETS; i++) {
+        for (struct pool_shelf *s = w->proxy->buckets[i]; s; s = s->next)
+            shelf_clear(s);
+    }
+}
+
+/* Frees the shelves for which `gone` holds, with what lies on them. */
+static void shelves_free(struct worker *w, bool all)
+{
+    for (size_t i = 0; i < POOL_BUCKETS; i++) {
+        struct pool_shelf **at = &w->proxy->buckets[i];
+        while (*at) {
+            struct pool_shelf *s = *at;
+            if (!all && upstream_has_key(w->gen->gen, s->key)) {
+                at = &s->next;
+                continue;
+            }
+            shelf_clear(s);
+            *at = s->next;
+            free(s);
+        }
+    }
+}
+
+void proxy_worker_gen_changed(struct worker *w)
+{
+    shelves_free(w, false);
+}
+
+void proxy_worker_done(struct worker *w)
+{
+    if (!w->proxy)
+        return;
+    shelves_free(w, true);
+    free(w->proxy);
+    w->proxy = NULL;
+}
+
+struct h1_client *pool_take(struct worker *w, const struct peer *p)
+{
+    struct pool_shelf *s = shelf_find(w, p->pool_key);
+    if (!s)
+        return NULL;
+    for (struct list *at = s->idle.next; at != &s->idle; at = at->next) {
+        struct h1_client *cl = entry(at);
+        if (!addr_eq(&cl->addr, &p->addr))
+            continue; /* two addresses with one hash: as good as never */
+        list_del(&cl->link);
+        s->count--;
+        return cl;
+    }
+    return NULL;
+}
+
+void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, const struct peer *p)
+{
+    uint64_t age = loop_now(&w->loop) - cl->since;
+    bool keep =
+        w->proxy && u->keepalive && !w->draining && cl->requests < u->keepalive_requests && age < u->keepalive_time;
+    struct pool_shelf *s = keep ? shelf_make(w, p->pool_key) : NULL;
+    if (!s) {
+        h1_client_close(cl);
+        return;
+    }
+    cl->key = p->pool_key;
+    cl->on_idle_end = close_idle;
+    list_add(&s->idle, &cl->link);
+    s->count++;
+    timer_set(&w->loop, &cl->c.in_timer, u->keepalive_timeout);
+    if (s->count > u->keepalive)
+        close_idle(entry(s->idle.prev));
+}
+
+const struct room_hooks proxy_room = {
+    .name = "proxy",
+    .init = proxy_worker_init,
+    .done = proxy_worker_done,
+    .gen_changed = proxy_worker_gen_changed,
+    .drain = proxy_worker_drain,
+};

@@ -1,0 +1,46 @@
+/*
+ * Idle backend connections of one worker: by key, the hottest first.
+ *
+ * No lock, no probing: a connection that its peer closes reports that by itself and leaves the pool. The key stands for
+ * everything that must be equal for sharing (address; later transport, TLS policy and bind).
+ */
+#ifndef PROXY_POOL_H
+#define PROXY_POOL_H
+
+#include "h1/client.h"
+#include "http/worker.h"
+#include "proxy/upstream.h"
+
+enum { POOL_BUCKETS = 256 };
+
+/* The idle connections that share one key. Stays while the worker lives, or until no upstream names the key. */
+struct pool_shelf {
+    struct pool_shelf *next;
+    uint64_t key, count;
+    struct list idle; /* h1_client.link, newest first */
+};
+
+struct proxy_worker {
+    struct pool_shelf *buckets[POOL_BUCKETS];
+};
+
+extern const struct room_hooks proxy_room;
+
+int proxy_worker_init(struct worker *w);
+void proxy_worker_done(struct worker *w);
+/* Closes every idle connection. */
+void proxy_worker_drain(struct worker *w);
+/* After a new generation: closes idle connections whose key no upstream of it names. */
+void proxy_worker_gen_changed(struct worker *w);
+
+/* The hottest idle connection to the peer, or NULL. */
+struct h1_client *pool_take(struct worker *w, const struct peer *p);
+/* Keeps a connection that its exchange has finished with, at most `limit` for this peer; the coldest goes. */
+void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, const struct peer *p);
+/* Is this connection one that has served before? */
+static inline bool pool_reused(const struct h1_client *cl)
+{
+    return cl->requests > 1;
+}
+
+#endif

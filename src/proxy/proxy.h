@@ -1,0 +1,146 @@
+/*
+ * The proxy_* directives of a location, compiled: what the select, send and respond steps work from.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/var.h"
+#include "http/exchange.h"
+#include "http/match.h"
+#include "http/token.h"
+#include "proxy/policy.h"
+#include "proxy/upstream.h"
+
+/* A proxy_set_header line. An empty result sends no field. */
+struct set_field {
+    slice name; /* as written */
+    uint16_t token;
+    struct template value;
+};
+
+/* The proxy_set_header lines that hold at a level, as written. */
+struct set_list {
+    struct set_field *v;
+    uint32_t n;
+};
+
+/* Field names: those with a token as a set, the others as text. */
+struct name_set {
+    struct token_set tokens;
+    const slice *names;
+    uint32_t n;
+};
+
+struct name_list {
+    slice *v;
+    uint32_t n;
+};
+
+enum next_upstream {
+    NEXT_ERROR = 1 << 0,
+    NEXT_TIMEOUT = 1 << 1,
+    NEXT_INVALID_HEADER = 1 << 2,
+    NEXT_HTTP_500 = 1 << 3,
+    NEXT_HTTP_502 = 1 << 4,
+    NEXT_HTTP_503 = 1 << 5,
+    NEXT_HTTP_504 = 1 << 6,
+    NEXT_HTTP_403 = 1 << 7,
+    NEXT_HTTP_404 = 1 << 8,
+    NEXT_HTTP_429 = 1 << 9,
+    NEXT_NON_IDEMPOTENT = 1 << 10,
+    NEXT_OFF = 1 << 11,
+};
+
+/* One replacement in Location and Refresh. */
+struct bundle_entry;
+
+struct redirect_rule {
+    bool is_default; /* proxy_redirect default: from and to follow from proxy_pass */
+    bool is_regex;
+    struct match match;   /* when is_regex */
+    struct template from; /* else: a prefix */
+    struct template to;
+};
+
+struct redirect_list {
+    struct redirect_rule *v;
+    uint32_t n;
+    bool off, given;
+};
+
+struct proxy_conf {
+    /* proxy_pass; not inherited */
+    bool set;
+    const struct conf_node *node;    /* where it stands */
+    slice pass;                      /* as written, for messages */
+    bool dynamic;                    /* holds variables: address or upstream name is found per request */
+    struct template target;          /* whole value when dynamic */
+    bool client_chosen;              /* the target is the client's choice (design section 6) */
+    const struct upstream *upstream; /* when not dynamic */
+    slice host_header;               /* $proxy_host: host[:port] as written, or the upstream's name */
+    slice port_text;                 /* $proxy_port */
+    bool has_uri;                    /* a URI part: replaces the matched prefix of the location */
+    slice uri;
+    slice location; /* that prefix; empty for a regular expression or a name */
+
+    /* fields, as written; see struct header_rules for what they come to */
+    struct set_list set_header;
+    struct name_list hide, pass_headers;
+    const struct header_rules *headers; /* made from these three at load */
+
+    uint32_t http_version;                                /* 0 or 1: minor */
+    struct template method;                               /* proxy_method; empty: the client's */
+    uint64_t connect_timeout, read_timeout, send_timeout; /* ms */
+    bool buffering, request_buffering;
+    uint64_t buffer_size, buffers_n, buffers_size, busy_size;
+    uint64_t max_temp_file_size;
+    const struct bundle_entry *temp_dir; /* proxy_temp_path */
+    bool pass_trailers;
+    uint32_t next_upstream;
+    uint64_t next_tries, next_timeout;
+    struct redirect_list redirect;         /* as written */
+    const struct redirect_rule *redirects; /* what holds here, `default` resolved */
+    uint32_t nredirects;
+    bool intercept_errors;
+    bool socket_keepalive;
+};
+
+extern struct feature proxy_feature;
+extern const struct content proxy_content;
+
+/*
+ * proxy_content.select: makes x->proxy (upstream, host, target) in the exchange's arena; on a later pass or try it is
+ * made anew. VERDICT_NEXT: a peer may be picked. VERDICT_REPLY: no target (reply_set was called, the log says why).
+ */
+enum verdict proxy_select(struct exchange *x, const void *conf);
+
+/* One attempt on a peer, for $upstream_*. Times in ms; UINT64_MAX: did not get that far. */
+struct attempt {
+    const struct peer *peer;
+    slice addr;
+    uint16_t status; /* 0: no answer */
+    uint64_t start, connect, header, end;
+    uint64_t bytes_received, bytes_sent, body_received;
+    bool reused;
+    bool group_end; /* an internal redirect came behind it */
+    struct attempt *next;
+};
+
+/* State of the select, connect, send and respond steps. Made in the exchange's arena by proxy_content.select. */
+struct proxy_exchange {
+    const struct proxy_conf *conf;
+    const struct upstream *upstream;
+    const struct peer *peer; /* of the current attempt */
+    struct tried tried;
+    slice host, port;             /* $proxy_host, $proxy_port */
+    slice target;                 /* what goes out */
+    struct attempt *first, *last; /* of all passes */
+    uint32_t tries;               /* attempts begun; counted by who begins them */
+    uint64_t deadline;            /* of proxy_next_upstream_timeout; 0: none */
+    bool race_retried;            /* the stale keep-alive race was replayed once on a fresh connection */
+};
+
+#endif

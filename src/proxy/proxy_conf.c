@@ -1,0 +1,360 @@
+/*
+ * The proxy_* directives of a location.
+ *
+ * Names, defaults, inheritance and messages are nginx's (ngx_http_proxy_module). Two defaults differ and say so:
+ * answers are not spilled to disk unless asked (proxy_max_temp_file_size 0: a full buffer pauses the backend), and
+ * connections are kept. What more than one directive decides is checked and compiled in `finish`, once per level.
+ */
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/bundle.h"
+#include "conf/units.h"
+#include "proxy/headers.h"
+#include "proxy/proxy.h"
+#include "proxy/proxy_pass.h"
+#include "proxy/proxy_redirect.h"
+
+/* ---- reading ---- */
+
+static int set_buffers(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct proxy_conf *c = conf;
+    uint64_t n, size;
+    if (slice_to_u64(node->args[0].text, &n) != OK || n == 0 || n > 65536)
+        return conf_error(cf, node, 0, "invalid value \"%.*s\"", SLICE_FMT(node->args[0].text));
+    if (conf_size(node->args[1].text, &size) != OK || size == 0 || size > 64 << 20)
+        return conf_error(cf, node, 1, "invalid value \"%.*s\"", SLICE_FMT(node->args[1].text));
+    if (n < 2)
+        return conf_error(cf, node, 0, "there must be at least 2 \"proxy_buffers\"");
+    c->buffers_n = n;
+    c->buffers_size = size;
+    return OK;
+}
+
+/* proxy_temp_path PATH [LEVEL1 [LEVEL2 [LEVEL3]]]: spilled files are unlinked at once, so levels have nothing to order.
+ */
+static int set_temp_path(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct proxy_conf *c = conf;
+    for (uint32_t i = 1; i < node->nargs; i++) {
+        uint64_t level;
+        if (slice_to_u64(node->args[i].text, &level) != OK || level < 1 || level > 3)
+            return conf_error(cf, node, (int)i, "invalid value \"%.*s\"", SLICE_FMT(node->args[i].text));
+    }
+    slice path = bundle_path(cf->bundle, node->args[0].text);
+    c->temp_dir = path.p ? bundle_descriptor(cf->bundle, BUNDLE_DIR, path) : NULL;
+    return c->temp_dir ? OK : ERR_NOMEM;
+}
+
+/* ---- after inheritance ---- */
+
+static int check_buffers(struct conf_ctx *cf, const struct conf_node *node, struct proxy_conf *c)
+{
+    uint64_t largest = c->buffer_size > c->buffers_size ? c->buffer_size : c->buffers_size;
+    if (c->busy_size == 0)
+        c->busy_size = 2 * largest;
+    if (c->busy_size < largest)
+        return conf_error(cf, node, -1,
+                          "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of the value of "
+                          "\"proxy_buffer_size\" and one of the \"proxy_buffers\"");
+    if (c->busy_size > (c->buffers_n - 1) * c->buffers_size)
+        return conf_error(cf, node, -1,
+                          "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one "
+                          "buffer");
+    if (c->max_temp_file_size && c->max_temp_file_size < largest)
+        return conf_error(cf, node, -1,
+                          "\"proxy_max_temp_file_size\" must be equal to zero to disable temporary files usage or must "
+                          "be equal to or greater than the maximum of the value of \"proxy_buffer_size\" and one of "
+                          "the \"proxy_buffers\"");
+    return OK;
+}
+
+static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
+                  const void *parent)
+{
+    struct proxy_conf *c = conf;
+    if (kind != SCOPE_LOCATION)
+        return OK;
+    int rc = check_buffers(cf, node, c);
+    if (rc == OK)
+        rc = headers_compile(cf, c, parent);
+    if (rc == OK)
+        rc = pass_compile(cf, c);
+    return rc == OK ? redirect_compile(cf, c) : rc;
+}
+
+/* ---- the table ---- */
+
+static const struct conf_value versions[] = { { "1.0", 0 }, { "1.1", 1 }, { NULL, 0 } };
+
+static const struct conf_value next_values[] = {
+    { "error", NEXT_ERROR },
+    { "timeout", NEXT_TIMEOUT },
+    { "invalid_header", NEXT_INVALID_HEADER },
+    { "non_idempotent", NEXT_NON_IDEMPOTENT },
+    { "http_500", NEXT_HTTP_500 },
+    { "http_502", NEXT_HTTP_502 },
+    { "http_503", NEXT_HTTP_503 },
+    { "http_504", NEXT_HTTP_504 },
+    { "http_403", NEXT_HTTP_403 },
+    { "http_404", NEXT_HTTP_404 },
+    { "http_429", NEXT_HTTP_429 },
+    { "off", NEXT_OFF },
+    { NULL, 0 },
+};
+
+#define EVERYWHERE (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define AT(member) .scope = SCOPE_LOCATION, .offset = offsetof(struct proxy_conf, member)
+/* A custom slot: `first` to `last` are inherited together. */
+#define SLOT(first, last)                                                                           \
+    AT(first), .size = offsetof(struct proxy_conf, last) + sizeof(((struct proxy_conf *)0)->last) - \
+                       offsetof(struct proxy_conf, first)
+#define ONE .min_args = 1, .max_args = 1
+
+static const struct directive directives[] = {
+    { .name = "proxy_pass",
+      .contexts = CONF_LOCATION,
+      ONE,
+      .type = CONF_CUSTOM,
+      .scope = SCOPE_LOCATION,
+      .set = pass_directive,
+      .usage = "proxy_pass http://NAME | ADDRESS[:PORT] | unix:PATH:[URI];",
+      .doc = "Hands requests of the location to a group of servers (upstream), an address, a host name (resolved "
+             "when the configuration is loaded) or a unix socket. With a URI, the part of the decoded path that the "
+             "location matched is replaced by it; without, the target is sent as received (or in its normal form "
+             "when it had dot segments or merged slashes). With variables the value is evaluated for each request "
+             "and has to name a group or an address; when any of the host comes from the client, it may be a group "
+             "or a public address only." },
+    { .name = "proxy_set_header",
+      .contexts = EVERYWHERE,
+      .min_args = 2,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(set_header, set_header),
+      .repeat = true,
+      .set = headers_set,
+      .usage = "proxy_set_header FIELD VALUE;",
+      .doc = "Sets a field of the request to the backend in place of the client's; an empty value removes it. A "
+             "level that sets any replaces all of the outer level's. Host is $proxy_host unless set. Connection, "
+             "Upgrade, TE, Transfer-Encoding, Content-Length, Keep-Alive, Expect and Trailer belong to the "
+             "connection and are never written from here; of them, \"Connection close\" has the connection closed "
+             "after the request." },
+    { .name = "proxy_hide_header",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_CUSTOM,
+      SLOT(hide, hide),
+      .repeat = true,
+      .set = headers_hide,
+      .usage = "proxy_hide_header FIELD;",
+      .doc = "Does not pass a field of the answer to the client. Date, Server, X-Pad and X-Accel-* are hidden "
+             "anyway." },
+    { .name = "proxy_pass_header",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_CUSTOM,
+      SLOT(pass_headers, pass_headers),
+      .repeat = true,
+      .set = headers_pass,
+      .usage = "proxy_pass_header FIELD;",
+      .doc = "Passes a field of the answer that would be hidden." },
+    { .name = "proxy_http_version",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_ENUM,
+      AT(http_version),
+      .values = versions,
+      .def = "1.1",
+      .usage = "proxy_http_version 1.0 | 1.1;",
+      .doc = "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
+             "not." },
+    { .name = "proxy_method",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TEMPLATE,
+      AT(method),
+      .usage = "proxy_method METHOD;",
+      .doc = "The method of requests to the backend, in place of the client's." },
+    { .name = "proxy_connect_timeout",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_MSEC,
+      AT(connect_timeout),
+      .def = "60s",
+      .usage = "proxy_connect_timeout TIME;",
+      .doc = "How long connecting to a backend may take." },
+    { .name = "proxy_send_timeout",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_MSEC,
+      AT(send_timeout),
+      .def = "60s",
+      .usage = "proxy_send_timeout TIME;",
+      .doc = "How long a backend may take nothing of a request between two writes." },
+    { .name = "proxy_read_timeout",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_MSEC,
+      AT(read_timeout),
+      .def = "60s",
+      .usage = "proxy_read_timeout TIME;",
+      .doc = "How long a backend may send nothing between two reads. It does not run while the client is waited for." },
+    { .name = "proxy_buffering",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(buffering),
+      .def = "on",
+      .usage = "proxy_buffering on | off;",
+      .doc = "On: an answer is read ahead of the client as far as proxy_buffers hold. Off: only as much as one "
+             "proxy_buffer_size." },
+    { .name = "proxy_request_buffering",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(request_buffering),
+      .def = "on",
+      .usage = "proxy_request_buffering on | off;",
+      .doc = "On: a request body is read before the backend is chosen, so that another can be tried. Off: it is "
+             "passed on as it comes." },
+    { .name = "proxy_buffer_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_SIZE,
+      AT(buffer_size),
+      .min = 256,
+      .max = 64 << 20,
+      .def = "4k",
+      .usage = "proxy_buffer_size SIZE;",
+      .doc = "The largest head of an answer." },
+    { .name = "proxy_buffers",
+      .contexts = EVERYWHERE,
+      .min_args = 2,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(buffers_n, buffers_size),
+      .set = set_buffers,
+      .def = "8 4k",
+      .usage = "proxy_buffers NUMBER SIZE;",
+      .doc = "How much of an answer may wait for a slow client: the product of both. Memory is taken only for what "
+             "waits." },
+    { .name = "proxy_busy_buffers_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_SIZE,
+      AT(busy_size),
+      .usage = "proxy_busy_buffers_size SIZE;",
+      .doc = "How much of proxy_buffers may be on its way to the client; checked against them as in nginx. By "
+             "default twice the larger of proxy_buffer_size and one of proxy_buffers." },
+    { .name = "proxy_max_temp_file_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_SIZE,
+      AT(max_temp_file_size),
+      .def = "0",
+      .usage = "proxy_max_temp_file_size SIZE;",
+      .doc = "How much of an answer that does not fit into proxy_buffers may wait in an unlinked file. The default "
+             "is 0 and not nginx's 1024m: full buffers pause the backend." },
+    { .name = "proxy_temp_path",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 4,
+      .type = CONF_CUSTOM,
+      SLOT(temp_dir, temp_dir), /* NOLINT(bugprone-sizeof-expression): the pointer is inherited */
+      .set = set_temp_path,
+      .def = "/var/tmp",
+      .usage = "proxy_temp_path PATH [LEVEL1 [LEVEL2 [LEVEL3]]];",
+      .doc = "The directory of those files. Levels are checked and make no difference: the files have no names." },
+    { .name = "proxy_pass_trailers",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(pass_trailers),
+      .def = "off",
+      .usage = "proxy_pass_trailers on | off;",
+      .doc = "Passes trailer fields of an answer on to a client that says TE: trailers; fields that frame, route or "
+             "authenticate are left out always." },
+    { .name = "proxy_next_upstream",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_BITS,
+      AT(next_upstream),
+      .values = next_values,
+      .def = "error timeout",
+      .usage = "proxy_next_upstream error | timeout | invalid_header | http_500 | http_502 | http_503 | http_504 | "
+               "http_403 | http_404 | http_429 | non_idempotent | off ...;",
+      .doc = "When a request is handed to the next server. Once part of it was sent, a request whose method is not "
+             "idempotent is repeated only with non_idempotent; nothing is repeated once the client got part of an "
+             "answer." },
+    { .name = "proxy_next_upstream_tries",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_NUM,
+      AT(next_tries),
+      .def = "0",
+      .usage = "proxy_next_upstream_tries NUMBER;",
+      .doc = "How many servers are tried for a request; 0: all of the group." },
+    { .name = "proxy_next_upstream_timeout",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_MSEC,
+      AT(next_timeout),
+      .def = "0",
+      .usage = "proxy_next_upstream_timeout TIME;",
+      .doc = "How long a request may be handed to further servers; 0: no limit." },
+    { .name = "proxy_redirect",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(redirect, redirect),
+      .repeat = true,
+      .set = redirect_directive,
+      .def = "default",
+      .usage = "proxy_redirect default | off | FROM TO | ~REGEX TO | ~*REGEX TO;",
+      .doc = "Replaces the beginning of URLs in the Location and Refresh fields of answers; the first rule that "
+             "applies wins. default: what proxy_pass says becomes the location's prefix. A Location that is a path "
+             "afterwards is completed as absolute_redirect says." },
+    { .name = "proxy_intercept_errors",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(intercept_errors),
+      .def = "off",
+      .usage = "proxy_intercept_errors on | off;",
+      .doc = "On: answers with a status of 300 and above are subject to error_page." },
+    { .name = "proxy_socket_keepalive",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(socket_keepalive),
+      .def = "off",
+      .usage = "proxy_socket_keepalive on | off;",
+      .doc = "On: TCP keepalive (SO_KEEPALIVE) for connections to backends." },
+    { .name = "proxy_headers_hash_max_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TUNING,
+      .scope = SCOPE_LOCATION,
+      .usage = "proxy_headers_hash_max_size SIZE;",
+      .doc = "Field names are not kept in a hash of fixed size." },
+    { .name = "proxy_headers_hash_bucket_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TUNING,
+      .scope = SCOPE_LOCATION,
+      .usage = "proxy_headers_hash_bucket_size SIZE;",
+      .doc = "Field names are not kept in a hash of fixed size." },
+};
+
+struct feature proxy_feature = {
+    .name = "proxy",
+    .doc = "Handing requests to backend servers.",
+    .directives = directives,
+    .ndirectives = array_len(directives),
+    .size = { [SCOPE_LOCATION] = sizeof(struct proxy_conf) },
+    .finish = finish,
+};

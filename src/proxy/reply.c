@@ -1,0 +1,106 @@
+/*
+ * Answers of our own: reply_set prepares one, the reply end delivers it like any backend would.
+ *
+ * The page of an error is plain and small and holds nothing of the request (CVE-2025-62168).
+ */
+#include "base/attr.h"
+#include "base/err.h"
+#include "proxy/step.h"
+
+struct reply_end {
+    struct end end;
+    slice body;
+    bool pushed;
+};
+
+static int reply_send_head(struct end *e, struct exchange *x)
+{
+    return ERR_UNSUPPORTED; /* nothing is ever sent to us */
+}
+
+static void reply_kick_out(struct end *e)
+{
+}
+
+static void reply_kick_in(struct end *e)
+{
+    struct reply_end *r = container_of(e, struct reply_end, end);
+    if (r->pushed)
+        return;
+    r->pushed = true;
+    pipe_put(e->in, PIECE_MEM, r->body);
+    pipe_end(e->in, NULL);
+    pipe_push(e->in);
+    exchange_post(e->x, X_BACK_DONE);
+}
+
+static void reply_stop(struct end *e)
+{
+    pipe_close(e->in);
+}
+
+static const struct end_ops reply_ops = {
+    .name = "reply",
+    .send_head = reply_send_head,
+    .kick_out = reply_kick_out,
+    .kick_in = reply_kick_in,
+    .stop_in = reply_stop,
+    .reset = end_detach,
+    .finish = end_detach,
+};
+
+int reply_attach(struct exchange *x)
+{
+    struct reply_end *r = arena_new(&x->arena, struct reply_end);
+    if (!r)
+        return ERR_NOMEM;
+    end_init(&r->end, &reply_ops);
+    r->body = x->reply_body;
+    end_attach_back(&r->end, x);
+    return OK;
+}
+
+static slice page_body(struct exchange *x, unsigned status)
+{
+    slice reason = status_reason(status);
+    const char *token = x->pass.loc->client->server_tokens ? "hinge/" HINGE_VERSION : "hinge";
+    if (status < 300)
+        return SLICE_NONE;
+    return arena_printf(
+        &x->arena,
+        "<html>\r\n<head><title>%u %.*s</title></head>\r\n<body>\r\n<center><h1>%u %.*s</h1></center>\r\n"
+        "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+        status, SLICE_FMT(reason), status, SLICE_FMT(reason), token);
+}
+
+static bool put_field(struct exchange *x, enum token t, slice name, slice value)
+{
+    return fields_add(&x->arena, &x->resp.fields, (struct field){ .name = name, .value = value, .token = (uint16_t)t });
+}
+
+int reply_set(struct exchange *x, unsigned status, slice type, slice body, bool page)
+{
+    slice text = page ? page_body(x, status) : body;
+    bool has_body = status >= 200 && status != 204 && status != 304;
+    if (page && status >= 300 && !text.p)
+        return ERR_NOMEM;
+    text = has_body ? text : SLICE_NONE;
+    x->resp = (struct response){ .status = (uint16_t)status, .minor = 1, .reason = status_reason(status) };
+    x->resp.body = (struct body_fact){ text.n ? BODY_LENGTH : BODY_NONE, text.n };
+    x->resp.declared = x->resp.body;
+    x->reply_body = text;
+    x->local = true;
+    if (page)
+        type = SLICE("text/html");
+    if (text.n && type.n && !put_field(x, TOK_CONTENT_TYPE, SLICE("Content-Type"), type))
+        return ERR_NOMEM;
+    return OK;
+}
+
+int reply_redirect(struct exchange *x, unsigned status, slice location)
+{
+    int rc = reply_set(x, status, SLICE_NONE, SLICE_NONE, true);
+    if (rc < 0)
+        return rc;
+    return put_field(x, TOK_LOCATION, SLICE("Location"), location) ? OK : ERR_NOMEM;
+}

@@ -1,0 +1,82 @@
+/*
+ * The step table: the whole way of a request, in the order in which it is walked.
+ */
+#include "proxy/run.h"
+
+#include <assert.h>
+
+#include "base/attr.h"
+#include "proxy/step.h"
+
+struct step_entry {
+    const char *name;
+    enum step (*run)(struct exchange *x);
+};
+
+static const struct step_entry steps[] = {
+    [STEP_ADMIT] = { "admit", step_admit },
+    [STEP_ROUTE] = { "route", step_route },
+    [STEP_POLICIES] = { "policies", step_policies },
+    [STEP_SELECT] = { "select", step_select },
+    [STEP_BODY] = { "body", step_body },
+    [STEP_CONNECT] = { "connect", step_connect },
+    [STEP_SEND] = { "send", step_send },
+    [STEP_RESPOND] = { "respond", step_respond },
+    [STEP_RESPONSE_POLICIES] = { "response policies", step_response_policies },
+    [STEP_DELIVER] = { "deliver", step_deliver },
+    [STEP_FINISH] = { "finish", step_finish },
+};
+
+_Static_assert(array_len(steps) == STEPS, "every step has a function");
+
+/*
+ * The front end failed. While nothing of an answer was sent, broken or slow bodies get one; a client that has left, or
+ * that was in the middle of its answer, gets nothing more.
+ */
+static enum step front_failed(struct exchange *x)
+{
+    enum x_why why = x->front_why;
+    unsigned status = why == WHY_CLIENT_BODY      ? 400
+                      : why == WHY_CLIENT_BIG     ? 413
+                      : why == WHY_CLIENT_TIMEOUT ? 408
+                      : why == WHY_NOMEM          ? 503
+                                                  : 0;
+    x->events &= ~(uint32_t)X_FRONT_FAILED;
+    x->req.keep_alive = false;
+    if (status == 0 || x->head_sent) {
+        exchange_log(x, LEVEL_INFO, "%s%s", exchange_why_text(why), x->head_sent ? " while sending to client" : "");
+        if (!x->head_sent)
+            x->resp.status = 499;
+        return step_end(x, END_CLIENT);
+    }
+    exchange_log(x, status == 413 ? LEVEL_ERROR : LEVEL_INFO, "%s while reading client request body",
+                 exchange_why_text(why));
+    if (status == 413)
+        worker_count(x->w, COUNT_BODY_LIMIT);
+    x->front_why = WHY_NONE;
+    x->body_refused = true;
+    return step_error(x, status);
+}
+
+static void run(struct exchange *x)
+{
+    for (;;) {
+        if ((x->events & X_FRONT_FAILED) && x->step != STEP_FINISH)
+            x->step = (uint8_t)front_failed(x);
+        enum step next = steps[x->step].run(x);
+        if (next == STEP_WAIT || next == STEP_GONE)
+            return;
+        assert(next < STEPS);
+        x->step = (uint8_t)next;
+    }
+}
+
+const char *run_step_name(unsigned step)
+{
+    return step < STEPS ? steps[step].name : "?";
+}
+
+void run_init(void)
+{
+    exchange_run = run;
+}

@@ -1,0 +1,54 @@
+/*
+ * Body: with proxy_request_buffering the request body is gathered before a backend is bothered, so that a slow client
+ * holds none. What fits client_body_buffer_size waits in memory; what does not is spilled (proxy/spill.c).
+ */
+#include "proxy/error_page.h"
+#include "proxy/spill.h"
+#include "proxy/step.h"
+
+/* An HTTP/1.0 backend can only be told a length, so a body of unknown length is gathered for it in any case. */
+static bool gathers(const struct exchange *x)
+{
+    const struct proxy_conf *c = x->proxy ? x->proxy->conf : NULL;
+    if (!c || x->req.body.kind == BODY_NONE || x->body_refused)
+        return false;
+    return c->request_buffering || (c->http_version == 0 && x->req.body.kind == BODY_UNKNOWN);
+}
+
+/* May somebody ask for the body a second time: the next peer, a fresh connection, or the next pass? */
+static bool asked_again(const struct exchange *x)
+{
+    const struct proxy_conf *c = x->proxy->conf;
+    return method_idempotent(x->req.method) || (c->next_upstream & NEXT_NON_IDEMPOTENT) || error_page_any(x->pass.loc);
+}
+
+/* A body that is whole in the front end's hands and is wanted once goes from there to the backend without a copy. */
+static bool in_hand(struct exchange *x)
+{
+    const struct end_ops *front = x->front->ops;
+    return front->in_hand && !asked_again(x) && front->in_hand(x->front, x->pass.loc->client->body_buffer_size);
+}
+
+enum step step_body(struct exchange *x)
+{
+    if (!gathers(x))
+        return STEP_CONNECT;
+    if (!(x->events & X_FRONT_BODY) && x->req_pipe.put == 0 && in_hand(x))
+        return STEP_CONNECT;
+    if (!(x->events & X_FRONT_BODY)) {
+        pipe_resize(&x->req_pipe, x->pass.loc->client->body_buffer_size);
+        x->front->ops->kick_in(x->front);
+    }
+    if (x->events & X_FRONT_BODY) {
+        /* What was gathered can be offered again: to the next peer, or by the next pass (error_page). */
+        x->req_pipe.retain = true;
+        return STEP_CONNECT;
+    }
+    if (x->events & X_FRONT_FAILED)
+        return STEP_WAIT; /* posted: the run queue comes back, and the machine deals with it */
+    if (x->events & X_FRONT_FULL) {
+        x->events &= ~(uint32_t)X_FRONT_FULL;
+        return spill_request(x);
+    }
+    return STEP_WAIT;
+}

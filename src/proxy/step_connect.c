@@ -1,0 +1,244 @@
+/*
+ * Connect: a peer is picked, and an idle connection to it taken or a new one begun. A peer that cannot be reached costs
+ * a failure mark and the next one is tried, as far as proxy_next_upstream allows.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "proxy/next.h"
+#include "proxy/pool.h"
+#include "proxy/step.h"
+
+static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
+{
+    struct proxy_exchange *p = x->proxy;
+    struct attempt *a = arena_new(&x->arena, struct attempt);
+    if (!a)
+        return NULL;
+    a->peer = peer;
+    a->addr = peer->text;
+    a->start = loop_now(&x->w->loop);
+    a->connect = a->header = a->end = UINT64_MAX;
+    if (p->last)
+        p->last->next = a;
+    else
+        p->first = a;
+    p->last = a;
+    p->tries++;
+    return a;
+}
+
+/* A request that may not be sent twice, or that cannot: its body is passed on as it comes. */
+static bool must_not_repeat(const struct exchange *x)
+{
+    return !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
+}
+
+static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+{
+    struct proxy_exchange *p = x->proxy;
+    struct h1_client *cl = NULL;
+    while (!p->race_retried && (cl = pool_take(x->w, peer)) != NULL) {
+        if (!must_not_repeat(x) || h1_client_alive(cl))
+            break;
+        h1_client_close(cl);
+    }
+    if (!cl)
+        return h1_client_connect(x->w, &peer->addr, p->conf->socket_keepalive);
+    worker_count(x->w, COUNT_UPSTREAM_REUSED);
+    return cl;
+}
+
+/* Names the attempt for the error log: "http://127.0.0.1:80/path". */
+static void name_upstream(struct exchange *x, const struct peer *peer)
+{
+    x->upstream = arena_printf(&x->arena, "http://%.*s%s%.*s", SLICE_FMT(peer->text),
+                               peer->addr.sa.sa_family == AF_UNIX ? ":" : "", SLICE_FMT(x->proxy->target));
+}
+
+static enum step begin(struct exchange *x, const struct peer *peer)
+{
+    struct proxy_exchange *p = x->proxy;
+    const struct h1_client_limits limits = {
+        .connect_timeout = p->conf->connect_timeout,
+        .send_timeout = p->conf->send_timeout,
+        .read_timeout = p->conf->read_timeout,
+        .head_max = p->conf->buffer_size,
+        .fields_max = 1000,
+        .pass_trailers = p->conf->pass_trailers && x->req.te_trailers,
+        .bare_lf = x->server->client->compat & COMPAT_BARE_LF,
+    };
+    x->events &= ~(uint32_t)(X_BACK_READY | X_BACK_HEAD | X_BACK_INTERIM | X_BACK_DONE | X_BACK_FAILED | X_BACK_SENT);
+    p->peer = NULL;
+    struct attempt *a = new_attempt(x, peer);
+    if (!a) {
+        peer_release(peer); /* without an attempt there is nothing else to end */
+        return step_error(x, 500);
+    }
+    p->peer = peer;
+    x->upstream = SLICE_NONE;
+    struct h1_client *cl = connection_to(x, peer);
+    if (!cl) {
+        exchange_back_failed(x, WHY_CONNECT, errno, NULL);
+        return step_next_upstream(x, 0);
+    }
+    a->reused = cl->requests > 0;
+    h1_client_attach(cl, x, &limits);
+    return STEP_CONNECT;
+}
+
+enum step step_connect(struct exchange *x)
+{
+    struct proxy_exchange *p = x->proxy;
+    x->known = VAR_UPSTREAM;
+    if (x->events & X_BACK_FAILED)
+        return step_next_upstream(x, 0);
+    if (x->events & X_BACK_READY) {
+        p->last->connect = loop_now(&x->w->loop);
+        return STEP_SEND;
+    }
+    if (x->back)
+        return STEP_WAIT;
+    const struct peer *peer = p->race_retried ? p->peer : upstream_pick(p->upstream, &p->tried, loop_now(&x->w->loop));
+    if (peer)
+        return begin(x, peer);
+    exchange_log(x, LEVEL_ERROR, "no live upstreams while connecting to upstream");
+    return step_error(x, 502);
+}
+
+/* ---- what next ---- */
+
+static const char *doing(const struct exchange *x)
+{
+    switch ((enum step)x->step) {
+    case STEP_CONNECT:
+        return "connecting to upstream";
+    case STEP_SEND:
+        return "sending request to upstream";
+    case STEP_DELIVER:
+        return "reading upstream";
+    default:
+        break;
+    }
+    return x->events & X_BACK_SENT ? "reading response header from upstream" : "sending request to upstream";
+}
+
+/* One line, with nginx's words where it has some. */
+void next_log_failure(struct exchange *x)
+{
+    char err[128];
+    enum x_why why = x->back_why;
+    if (!x->upstream.n && x->proxy && x->proxy->peer)
+        name_upstream(x, x->proxy->peer);
+    switch (why) {
+    case WHY_CONNECT:
+        exchange_log(x, LEVEL_ERROR, "connect() failed (%d: %s) while connecting to upstream", x->back_errno,
+                     strerror_r(x->back_errno, err, sizeof(err)));
+        return;
+    case WHY_CONNECT_TIMEOUT:
+    case WHY_SEND_TIMEOUT:
+    case WHY_READ_TIMEOUT:
+        exchange_log(x, LEVEL_ERROR, "upstream timed out (110: Connection timed out) while %s", doing(x));
+        return;
+    case WHY_IO:
+        exchange_log(x, LEVEL_ERROR, "%s (%d: %s) while %s", x->back_detail ? x->back_detail : "I/O failed",
+                     x->back_errno, strerror_r(x->back_errno, err, sizeof(err)), doing(x));
+        return;
+    default:
+        exchange_log(x, LEVEL_ERROR, "%s%s%s while %s", exchange_why_text(why), x->back_detail ? ": " : "",
+                     x->back_detail ? x->back_detail : "", doing(x));
+        return;
+    }
+}
+
+/* The stale keep-alive race: a kept connection died before a byte of an answer. Replayed once, on a fresh one. */
+static bool race_lost(const struct exchange *x)
+{
+    const struct proxy_exchange *p = x->proxy;
+    bool died = x->back_why == WHY_CLOSED || x->back_why == WHY_IO;
+    return died && p->last->reused && !p->race_retried && !p->last->bytes_received && pipe_can_rewind(&x->req_pipe) &&
+           (method_idempotent(x->req.method) || !p->last->bytes_sent);
+}
+
+static unsigned status_of(enum x_why why)
+{
+    return why == WHY_CONNECT_TIMEOUT || why == WHY_SEND_TIMEOUT || why == WHY_READ_TIMEOUT ? 504
+           : why == WHY_NOMEM                                                               ? 503
+                                                                                            : 502;
+}
+
+void step_drop_back(struct exchange *x)
+{
+    struct proxy_exchange *p = x->proxy;
+    if (x->back)
+        x->back->ops->reset(x->back);
+    if (p && p->peer) {
+        if (p->last->end == UINT64_MAX)
+            p->last->end = loop_now(&x->w->loop);
+        peer_release(p->peer);
+        p->peer = NULL;
+    }
+}
+
+/* Takes over what the back end counted, while it is still there. */
+void attempt_count(struct exchange *x)
+{
+    struct attempt *a = x->proxy->last;
+    struct h1_client_counts n = h1_client_counts(x->back);
+    a->bytes_sent = n.sent;
+    a->bytes_received = n.received;
+    a->body_received = n.body;
+}
+
+bool next_possible(struct exchange *x, enum x_why why, unsigned status)
+{
+    struct proxy_exchange *p = x->proxy;
+    return next_upstream_allowed(x, why, status) && pipe_can_rewind(&x->req_pipe) &&
+           upstream_untried(p->upstream, &p->tried, loop_now(&x->w->loop));
+}
+
+static enum step replay(struct exchange *x)
+{
+    struct proxy_exchange *p = x->proxy;
+    assert(x->back);
+    worker_count(x->w, COUNT_UPSTREAM_RETRY);
+    p->race_retried = true;
+    x->back->ops->reset(x->back);
+    pipe_rewind(&x->req_pipe);
+    p->tries--;
+    return begin(x, p->peer);
+}
+
+/* A failure before an answer: it is logged and held against the peer. */
+static unsigned note_failure(struct exchange *x)
+{
+    next_log_failure(x);
+    worker_count(x->w, COUNT_UPSTREAM_FAILED);
+    peer_failed(x->proxy->peer, loop_now(&x->w->loop));
+    return status_of(x->back_why);
+}
+
+enum step step_next_upstream(struct exchange *x, unsigned status)
+{
+    struct proxy_exchange *p = x->proxy;
+    enum x_why why = status ? WHY_NONE : x->back_why;
+    if (x->back)
+        attempt_count(x);
+    if (!status && race_lost(x))
+        return replay(x);
+    unsigned answer = status ? status : note_failure(x);
+    if (status && status_is_failure(p->conf, status))
+        peer_failed(p->peer, loop_now(&x->w->loop));
+    bool again = next_possible(x, why, status);
+    p->last->status = (uint16_t)answer;
+    step_drop_back(x);
+    x->events &= ~(uint32_t)(X_BACK_FAILED | X_BACK_HEAD | X_BACK_READY | X_BACK_SENT);
+    if (!again)
+        return step_error(x, answer);
+    worker_count(x->w, COUNT_UPSTREAM_RETRY);
+    p->race_retried = false;
+    pipe_rewind(&x->req_pipe);
+    return STEP_CONNECT;
+}

@@ -1,0 +1,127 @@
+/*
+ * Respond: the head of an answer is there, from a backend or from us. Interim answers are passed on; an answer that
+ * proxy_next_upstream names sends the request to the next peer; error_page may turn it into another pass.
+ */
+#include <string.h>
+
+#include "base/err.h"
+#include "proxy/error_page.h"
+#include "proxy/next.h"
+#include "proxy/origin.h"
+#include "proxy/step.h"
+
+/* ---- error_page ---- */
+
+static enum step page_failed(struct exchange *x)
+{
+    x->error_paged = true;
+    x->override_status = 0;
+    return step_error(x, 500);
+}
+
+static enum step page_pass(struct exchange *x, slice uri)
+{
+    int rc;
+    if (slice_starts(uri, SLICE("@"))) {
+        rc = route_named(x, uri);
+    } else {
+        slice path = uri, args = SLICE_NONE;
+        bool has = slice_cut(uri, '?', &path, &args);
+        x->pass.method = x->req.method == METHOD_HEAD ? METHOD_HEAD : METHOD_GET;
+        x->pass.method_text = method_name(x->pass.method);
+        rc = route_redirect(x, path, args, has);
+    }
+    return rc < 0 ? page_failed(x) : (enum step)x->step;
+}
+
+/* STEP_WAIT stands for "no error_page applies". */
+static enum step try_error_page(struct exchange *x)
+{
+    unsigned status = x->resp.status;
+    slice uri;
+    const struct error_page *p =
+        status >= 300 && !x->error_paged && !x->refuse ? error_page_find(x->pass.loc, status) : NULL;
+    if (!p)
+        return STEP_WAIT;
+    x->error_paged = true;
+    x->override_status = (uint16_t)(p->overwrite < 0 ? (int)status : p->overwrite);
+    if (exchange_eval(x, &p->uri, &uri) < 0)
+        return page_failed(x);
+    if (slice_starts(uri, SLICE("/")) || slice_starts(uri, SLICE("@")))
+        return page_pass(x, uri);
+    unsigned code = p->overwrite > 0 ? (unsigned)p->overwrite : 302;
+    bool redirect = code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
+    x->override_status = 0;
+    step_drop_back(x);
+    return reply_redirect(x, redirect ? code : 302, uri) < 0 ? page_failed(x) : STEP_RESPOND;
+}
+
+static void override_status(struct exchange *x)
+{
+    if (!x->override_status)
+        return;
+    x->resp.status = x->override_status;
+    x->resp.reason = status_reason(x->override_status);
+}
+
+/* ---- answers of our own ---- */
+
+static enum step respond_local(struct exchange *x)
+{
+    enum step s = try_error_page(x);
+    if (s != STEP_WAIT)
+        return s;
+    override_status(x);
+    x->known = VAR_RESPONSE;
+    if (reply_attach(x) < 0)
+        return step_end(x, END_BACKEND);
+    return STEP_RESPONSE_POLICIES;
+}
+
+/* ---- answers of a backend ---- */
+
+static void pass_interim(struct exchange *x)
+{
+    x->events &= ~(uint32_t)X_BACK_INTERIM;
+    if (x->interim.status == 103)
+        x->front->ops->send_interim(x->front, x);
+    x->back->ops->kick_in(x->back);
+}
+
+static void head_arrived(struct exchange *x)
+{
+    struct attempt *a = x->proxy->last;
+    a->header = loop_now(&x->w->loop);
+    a->status = x->resp.status;
+    x->known = VAR_RESPONSE;
+}
+
+enum step step_respond(struct exchange *x)
+{
+    if (x->local)
+        return respond_local(x);
+    while (x->events & X_BACK_INTERIM)
+        pass_interim(x);
+    if (x->events & X_BACK_FAILED)
+        return step_next_upstream(x, 0);
+    if (!(x->events & X_BACK_HEAD))
+        return STEP_WAIT;
+    head_arrived(x);
+    attempt_count(x); /* whether something was sent decides about another try */
+    if (next_possible(x, WHY_NONE, x->resp.status))
+        return step_next_upstream(x, x->resp.status);
+    if (status_is_failure(x->proxy->conf, x->resp.status))
+        peer_failed(x->proxy->peer, loop_now(&x->w->loop));
+    else
+        peer_succeeded(x->proxy->peer);
+    if (x->proxy->conf->intercept_errors) {
+        enum step s = try_error_page(x);
+        if (s != STEP_WAIT)
+            return s;
+    }
+    pipe_release(&x->req_pipe); /* nobody will ask for the body again */
+    if (origin_answer(x) < 0)
+        return step_error(x, 503);
+    override_status(x);
+    return STEP_RESPONSE_POLICIES;
+}

@@ -1,0 +1,26 @@
+/*
+ * Upstreams out of a configuration.
+ */
+#ifndef PROXY_UPSTREAM_CONF_H
+#define PROXY_UPSTREAM_CONF_H
+
+#include "proxy/endpoint.h"
+#include "proxy/upstream.h"
+
+extern struct feature upstream_feature;
+
+/*
+ * The upstream that an endpoint in proxy_pass means: the block of that name, or one made of the endpoint's own
+ * addresses and shared by everybody who names the same host and port. To be called when the whole configuration has
+ * been read. OK, or an error after it was reported at `node`.
+ */
+int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct endpoint *e,
+                 const struct upstream **out);
+
+/*
+ * An upstream of one address that was found at run time, in an exchange's arena: it lives as long as the exchange, and
+ * so does its peer. It is not in the registry; its failures are forgotten with it. NULL: no memory.
+ */
+const struct upstream *upstream_of_address(struct arena *a, slice name, const struct addr *addr);
+
+#endif
