@@ -1,0 +1,110 @@
+"""Either side may go at any moment, by close or by reset.
+
+The other side is let go, nothing is reused by mistake, and the next request is served.
+"""
+import contextlib
+import time
+
+import pytest
+from tools.backend import echo
+from tools.wire import Ended, answer, chunked, lines
+
+GET = lines("GET /cut HTTP/1.1", "Host: a")
+POST = lines("POST /cut HTTP/1.1", "Host: a", "Content-Length: 100000")
+CHUNKED = lines("POST /cut HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
+BIG = b"x" * 3_000_000
+
+
+def silent(conn):
+    conn.hang()
+
+
+def half(conn):
+    conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 3000000") + BIG[:1_000_000])
+    conn.hang()
+
+
+def half_chunked(conn):
+    conn.send(lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"5\r\nhel")
+    conn.hang()
+
+
+def interim(conn):
+    conn.send(lines("HTTP/1.1 103 Early Hints", "Link: </a>"))
+    conn.hang()
+
+
+def honest_or(script):
+    """Serves the honest request, and does `script` to any other."""
+    def serve(conn):
+        while (req := conn.head()) and req.target == "/honest":
+            conn.send(answer(b"honest"))
+        if req:
+            script(conn)
+    return serve
+
+
+# what the client has sent, and what the backend does meanwhile, when the client goes
+STAGES = {
+    "in the head": (GET[:20], silent), "in a body": (POST + BIG[:5000], silent), "in a chunk": (CHUNKED + b"ff\r\nabc", silent),
+    "between chunks": (CHUNKED + b"3\r\nabc\r\n", silent), "in the last chunk": (CHUNKED + b"3\r\nabc\r\n0\r\n", silent),
+    "waiting": (GET, silent), "after an interim answer": (GET, interim),
+    "in the answer": (GET, half), "in a chunked answer": (GET, half_chunked), "in a pipelined request": (GET + GET[:20], silent),
+    "with requests behind": (GET * 20, half), "after its body": (POST + BIG[:100000], silent),
+}
+
+
+def leave(c, how):
+    if how == "half-close":
+        c.half_close()
+        time.sleep(0.03)
+    c.reset() if how == "reset" else c.close()
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+@pytest.mark.parametrize("buffering", ["on", "off"])
+@pytest.mark.parametrize("sent, script", STAGES.values(), ids=STAGES)
+def test_a_client_that_goes(hinge, backend, sent, script, buffering, how):
+    origin = backend(honest_or(script))
+    h = hinge.pooled(origin, f"proxy_request_buffering {buffering}; proxy_buffering {buffering};")
+    with h.connect() as c:
+        c.send(sent)
+        time.sleep(0.03)
+        leave(c, how)
+    for conn in list(origin.connections):
+        conn.assert_hung_up()
+    assert h.get("/honest").body == b"honest"
+
+
+# what the backend does before it goes
+ENDS = {
+    "at once": lambda conn: None,
+    "in the head": lambda conn: conn.reader.exactly(10),
+    "after the head": lambda conn: conn.head(),
+    "in its status line": lambda conn: (conn.head(), conn.send(b"HTTP/1.1 20")),
+    "in its head": lambda conn: (conn.head(), conn.send(b"HTTP/1.1 200 OK\r\nContent-Le")),
+    "after its head": lambda conn: (conn.head(), conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 10"))),
+    "in its body": lambda conn: (conn.head(), conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 3000000") + BIG[:1_000_000])),
+    "in a chunk size": lambda conn: (conn.head(), conn.send(lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"5")),
+    "after an interim answer": lambda conn: (conn.head(), conn.send(lines("HTTP/1.1 103 Early Hints"))),
+}
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("sent", [GET, POST + BIG[:100_000], CHUNKED + chunked(BIG[:50_000])], ids=["GET", "POST", "chunked"])
+@pytest.mark.parametrize("script", ENDS.values(), ids=ENDS)
+def test_a_backend_that_goes(hinge, backend, script, sent, how):
+    def goes(conn):
+        script(conn)
+        if how == "reset":
+            time.sleep(0.01)
+            conn.reset()
+
+    origin = backend([goes, echo])
+    h = hinge.pooled(origin, "proxy_request_buffering off; proxy_buffering off;")
+    with h.connect() as c:
+        c.send_as_far_as_it_goes(sent).half_close()
+        with contextlib.suppress(Ended, ConnectionResetError):
+            assert c.response().status == 502
+    assert h.get("/honest").json()["target"] == "/honest"
+    assert len(origin.connections) == 2

@@ -1,0 +1,62 @@
+"""Fixtures shared by every case: a way to start hinge and a way to start backends, both cleaned up and checked at the end.
+
+A case asks for `hinge` and `backend` and reads like a story:
+
+    def test_a_request_reaches_the_backend(hinge, backend):
+        origin = backend()
+        h = hinge.proxy(origin)
+        assert h.get("/hello").json()["target"] == "/hello"
+"""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from tools import backend as backends  # noqa: E402
+from tools import server  # noqa: E402
+from tools.times import SLOW  # noqa: E402
+
+
+def pytest_collection_modifyitems(config, items):
+    """A sanitizer build is allowed HINGE_SLOW times as long."""
+    base = float(config.getini("timeout") or 60)
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        seconds = own.args[0] if own else base
+        item.add_marker(pytest.mark.timeout(seconds * SLOW), append=False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed case shows what its servers had to say."""
+    report = (yield).get_result()
+    starter = item.funcargs.get("hinge") if hasattr(item, "funcargs") else None
+    if report.when == "call" and report.failed and starter:
+        for h in starter.started:
+            report.sections.append((f"{h.dir}", h.log[-4000:] + h.read("stderr")[-4000:]))
+
+
+@pytest.fixture
+def hinge():
+    """A starter of servers. Each one is stopped at the end, must exit with 0, and must have left a clean log."""
+    starter = server.Starter()
+    yield starter
+    starter.finish()
+
+
+@pytest.fixture
+def backend():
+    """backend(script, ...) starts a scripted backend; without a script it is the echo, which answers JSON. process=True: in a process of its own."""
+    started = []
+
+    def start(*args, process=False, **kwargs):
+        started.append((backends.BackendProcess if process else backends.Backend)(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for b in started:
+        b.close()
+    violations = [v for b in started for v in b.violations]
+    assert not violations, f"a backend complains: {violations}"
