@@ -1,0 +1,184 @@
+/*
+ * The world of fuzz_exchange.c above the wires: what the program is made of, and two configurations to switch between.
+ * One worker, wired by hand.
+ */
+#ifndef TESTS_FUZZ_EXCHANGE_WORLD_H
+#define TESTS_FUZZ_EXCHANGE_WORLD_H
+
+#include <fcntl.h>
+
+#include "sim.h"
+
+#include "app/app.h"
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/slab.h"
+#include "conf/bundle.h"
+#include "conf/generation.h"
+#include "h1/conn.h"
+#include "h1/server.h"
+#include "net/listen.h"
+#include "proxy/policy.h"
+#include "proxy/pool.h"
+#include "proxy/run.h"
+#include "proxy/upstream.h"
+
+/* ---- what the program is made of: features.def, and a probe that counts how exchanges end ---- */
+
+#define FEATURE(name)       extern struct feature name##_feature;
+#define POLICY(name, phase) extern const struct policy name##_policy;
+#define ROOM(name)          extern const struct room_hooks name##_room;
+#include "app/features.def"
+#undef FEATURE
+#undef POLICY
+#undef ROOM
+
+static struct feature *const features[] = {
+#define FEATURE(name) &name##_feature,
+#define POLICY(name, phase)
+#define ROOM(name)
+#include "app/features.def"
+#undef FEATURE
+#undef POLICY
+#undef ROOM
+};
+
+enum { SLOT_BEGUN = 6, SLOT_ENDED = 7 };
+static unsigned begun, ended;
+
+static bool probe_active(const void *conf)
+{
+    return true;
+}
+
+static void probe_end(struct exchange *x, const void *conf)
+{
+    CHECK(x->slots[SLOT_BEGUN] && !x->slots[SLOT_ENDED], "on_end is run a second time");
+    x->slots[SLOT_ENDED] = x;
+    ended++;
+}
+
+static const struct policy probe_policy = {
+    .name = "probe", .feature = &proxy_feature, .active = probe_active, .on_end = probe_end
+};
+
+const struct policy_entry policy_table[] = {
+#define FEATURE(name)
+#define POLICY(name, phase) { &name##_policy, phase },
+#define ROOM(name)
+#include "app/features.def"
+    { &probe_policy, PHASE_RESPONSE },
+#undef FEATURE
+#undef POLICY
+#undef ROOM
+};
+const size_t policy_count = array_len(policy_table);
+
+uint64_t worker_connection_number(void)
+{
+    static uint64_t last;
+    return ++last;
+}
+
+/* ---- the configuration ---- */
+
+#define LEVELS                                                                                         \
+    "error_log /dev/null info;\n"                                                                      \
+    "events { }\n"                                                                                     \
+    "http {\n"                                                                                         \
+    "  client_body_temp_path /dev/shm;\n"                                                              \
+    "  client_header_timeout 30s; client_body_timeout 30s; send_timeout 30s; keepalive_timeout 45s;\n" \
+    "  proxy_connect_timeout 30s; proxy_read_timeout 40s; proxy_send_timeout 30s;\n"                   \
+    "  upstream two { server 127.0.0.1:1; server 127.0.0.1:2; keepalive 2; keepalive_timeout 50s; }\n" \
+    "  upstream one { server 127.0.0.1:3; keepalive 1; keepalive_requests 3; }\n"                      \
+    "  upstream rest { server 127.0.0.1:4 max_fails=1; server 127.0.0.1:5 backup; keepalive 0; }\n"
+
+#define SERVER_ONE                                                                                                     \
+    "  server { listen 127.0.0.1:80;\n"                                                                                \
+    "    location / { proxy_pass http://two; }\n"                                                                      \
+    "    location /stream { proxy_request_buffering off; proxy_buffering off; proxy_buffer_size 4k; proxy_pass "       \
+    "http://one; }\n"                                                                                                  \
+    "    location /flow { proxy_request_buffering off; proxy_buffers 2 4k; proxy_busy_buffers_size 4k; "               \
+    "proxy_buffer_size 4k;\n"                                                                                          \
+    "      proxy_pass http://two; }\n"                                                                                 \
+    "    location /spill { client_body_buffer_size 2k; proxy_pass http://two;\n"                                       \
+    "      proxy_next_upstream error timeout invalid_header http_500 http_503 non_idempotent; }\n"                     \
+    "    location /disk { proxy_buffers 2 4k; proxy_busy_buffers_size 4k; proxy_buffer_size 4k; "                      \
+    "proxy_max_temp_file_size 64k;\n"                                                                                  \
+    "      proxy_pass http://two; }\n"                                                                                 \
+    "    location /next { proxy_pass http://rest; proxy_next_upstream error timeout http_404 http_500 http_503; }\n"   \
+    "    location /limit { client_max_body_size 1500; proxy_pass http://one; }\n"                                      \
+    "    location /page { proxy_pass http://two; proxy_intercept_errors on; error_page 404 500 502 503 504 =200 "      \
+    "/instead;\n"                                                                                                      \
+    "      error_page 413 @named; client_max_body_size 4k; }\n"                                                        \
+    "    location /method { proxy_method GET; proxy_buffers 2 4k; proxy_buffer_size 4k; proxy_busy_buffers_size 4k;\n" \
+    "      proxy_pass http://two; }\n"                                                                                 \
+    "    location /none { return 404; error_page 404 =204 /instead; }\n"                                               \
+    "    location /instead { internal; proxy_pass http://one; }\n"                                                     \
+    "    location @named { return 200 named; }\n"                                                                      \
+    "    location /old { proxy_http_version 1.0; proxy_pass http://rest; }\n"                                          \
+    "    location /own { return 200 \"an answer of our own\"; }\n"                                                     \
+    "    location /moved { return 302 /own; }\n"                                                                       \
+    "    location /merge { proxy_pass http://one/other/; proxy_set_header X-Sum $request_length; }\n"                  \
+    "  }\n"
+
+#define SERVER_TWO                                                                                                   \
+    "  server { listen 127.0.0.1:81; http1_compat bare_lf fragment; lingering_close always; lingering_time 20s;\n"   \
+    "    keepalive_requests 3; reset_timedout_connection on; large_client_header_buffers 2 1k; server_tokens off;\n" \
+    "    keepalive_timeout 40s 30s;\n"                                                                               \
+    "    location / { proxy_pass http://one; }\n"                                                                    \
+    "    location /flow { proxy_request_buffering off; proxy_pass http://two; }\n"                                   \
+    "    location /own { return 404; error_page 404 /instead; }\n"                                                   \
+    "  }\n"
+
+static const char *const texts[] = { LEVELS SERVER_ONE SERVER_TWO "}\n", LEVELS SERVER_ONE "}\n" };
+
+static struct schema schema;
+static struct generation *gens[2];
+static struct gen_ref refs[2];
+static struct worker w;
+static struct listener listeners[2];
+
+static void idle(struct gen_ref *r)
+{
+}
+
+static void open_dir(struct bundle_entry *e)
+{
+    e->fds = malloc(sizeof(*e->fds));
+    CHECK(e->fds, "out of memory");
+    e->fds[0] = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(e->fds[0] >= 0, "there is no /dev/shm");
+    e->nfds = 1;
+}
+
+static void load(unsigned k)
+{
+    struct arena messages;
+    struct conf_diag diag;
+    struct bundle *b = bundle_new(SLICE("/"));
+    arena_init(&messages, NULL, 0, 4096, 0);
+    conf_diag_init(&diag, &messages);
+    bundle_option_set(b, SLICE("conf-text"), slice_str(texts[k]));
+    int rc = generation_compile(&schema, b, &diag, &gens[k]);
+    CHECK(rc == OK, "%.*s", diag.first ? (int)diag.first->text.n : 0, diag.first ? diag.first->text.p : "");
+    refs[k] = (struct gen_ref){ .gen = gens[k], .idle = idle };
+    unsigned n = 0;
+    for (struct bundle_entry *e = bundle_first(b); e; e = e->next) {
+        if (e->kind == BUNDLE_DIR)
+            open_dir(e);
+        else if (e->kind == BUNDLE_LISTEN && k == 0 && n < 2)
+            listeners[n++] = (struct listener){ .key = e->key, .worker = &w };
+    }
+    arena_done(&messages);
+}
+
+static void forget_failures(const struct peer_set *set)
+{
+    for (uint32_t k = 0; k < set->n; k++)
+        memset(set->peers[k].state, 0, sizeof(*set->peers[k].state));
+    if (set->cursor)
+        *set->cursor = 0;
+}
+
+#endif

@@ -1,0 +1,679 @@
+/*
+ * Whole exchanges between clients and backends that the input scripts.
+ *
+ * Everything from the event loop up is the real thing: timers, run queue, pipes, HTTP/1 ends, step machine, pools, and
+ * generations compiled from a configuration. Below it lies a kernel in memory (sim.h). The input is a list of
+ * operations: who sends what, up to which byte, who closes or resets, how much may be written, how a connect ends, when
+ * time passes, a reload, a shortage of memory.
+ *
+ * What must hold, whatever happens: every request that a backend got and every answer that a client got is canonical,
+ * and its body is the right one (exchange_check.h); an answer that is not whole ends in a cut connection; a POST is not
+ * sent twice; every exchange runs its on_end once; when peers are gone, or just when time passes, every exchange,
+ * connection, page and queued byte is free again. And when nothing went wrong, every request is answered without any
+ * deadline having to help.
+ *
+ * EXCHANGE_TRACE=1 in the environment prints what goes over the wires.
+ */
+#include "exchange_check.h"
+#include "exchange_world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* ---- what was made, and what was seen ---- */
+
+enum { MADE_MAX = 100, MADE_PER_CLIENT = 40, PER_SOCK = 512 };
+
+struct made_request {
+    const char *method;
+    size_t body;
+    bool repeatable; /* may be sent to backends more than once */
+    unsigned sightings;
+};
+
+struct made_answer {
+    int request;
+    size_t body;
+};
+
+/* What stands behind a socket of the same index. */
+struct player {
+    struct strb todo; /* to be sent */
+    size_t at;
+    bool raw;      /* sent bytes of the input's own */
+    bool fin_next; /* ends when everything was sent: a body until close */
+    bool tight;    /* could not always write */
+    bool interims;
+    unsigned made;  /* requests by a client, answers by a backend */
+    unsigned n;     /* exchanges of a client, request heads that a backend got */
+    unsigned whole; /* of these, requests that a backend got whole */
+    int numbers[PER_SOCK];
+    bool heads[PER_SOCK]; /* HEAD */
+    size_t parsed;        /* of a backend's input */
+};
+
+static struct made_request requests[MADE_MAX];
+static struct made_answer answers[MADE_MAX];
+static unsigned nrequests, nanswers;
+static struct player players[SIM_SOCKS];
+static void (*real_run)(struct exchange *x);
+static bool raw_clients, raw_backends, fault;
+
+static int number_of(const struct exchange *x)
+{
+    const struct field *f = fields_named(&x->req.fields, SLICE("X-Id"));
+    uint64_t v;
+    return f && f->value.n < 5 && slice_to_u64(f->value, &v) == OK ? (int)v : -1;
+}
+
+static void watched_run(struct exchange *x)
+{
+    if (!x->slots[SLOT_BEGUN]) {
+        struct player *p = &players[x->client->fd - SIM_FD];
+        x->slots[SLOT_BEGUN] = x;
+        begun++;
+        CHECK(p->n < PER_SOCK, "too many exchanges for the test");
+        p->numbers[p->n] = number_of(x);
+        p->heads[p->n++] = x->req.method == METHOD_HEAD;
+    }
+    real_run(x);
+}
+
+static slice unread_out(unsigned i, size_t at)
+{
+    return slice_from(strb_slice(&sim_socks[i].out), at);
+}
+
+/* Reads what a backend got since the last time. */
+static void scan_backend(unsigned i)
+{
+    struct player *p = &players[i];
+    for (;;) {
+        struct wire_msg m;
+        slice in = unread_out(i, p->parsed);
+        wire_read(in, false, false, !raw_clients, &m);
+        if (m.head_done && p->n == p->whole) {
+            CHECK(p->n < PER_SOCK, "too many requests for the test");
+            p->numbers[p->n] = m.number;
+            p->heads[p->n++] = strcmp(m.method, "HEAD") == 0;
+            struct made_request *r = raw_clients || m.number < 0 ? NULL : &requests[m.number];
+            if (r && strcmp(r->method, m.method) == 0) { /* else error_page has made a GET of it */
+                CHECK(++r->sightings == 1 || r->repeatable, "request %d is sent twice", m.number);
+            }
+        }
+        if (!m.complete || !in.n)
+            return;
+        if (!raw_clients && m.number >= 0)
+            CHECK(m.body == requests[m.number].body || m.body == 0, "body %d has %zu bytes", m.number, m.body);
+        p->whole++;
+        p->parsed += m.used;
+    }
+}
+
+/* How many final answers a client got whole; *last: the last of them closes. */
+static unsigned check_client(unsigned i, bool *last)
+{
+    const struct player *p = &players[i];
+    const struct sim_sock *s = &sim_socks[i];
+    size_t at = 0;
+    unsigned k = 0;
+    *last = false;
+    while (at < s->out.n) {
+        struct wire_msg m;
+        CHECK(!*last, "bytes behind the last answer");
+        wire_read(unread_out(i, at), true, k < p->n && p->heads[k], !raw_backends, &m);
+        if (m.head_done && m.status >= 200) {
+            CHECK(k < p->n, "an answer without a request");
+            *last = m.close;
+        }
+        bool known = m.head_done && m.status >= 200 && !raw_backends && m.number >= 0;
+        if (known && !raw_clients && answers[m.number].request >= 0) /* else it was sent before it was asked for */
+            CHECK(answers[m.number].request == p->numbers[k], "the answer to request %d went to request %d",
+                  answers[m.number].request, p->numbers[k]);
+        if (!m.complete)
+            break;
+        size_t expected = known && m.framing != WIRE_NONE ? answers[m.number].body : m.body;
+        CHECK(m.body == expected || (m.framing == WIRE_CLOSE && (s->aborted || s->reset || s->open)),
+              "a clean end of answer %d behind %zu bytes", m.number, m.body);
+        at += m.used;
+        k += m.status >= 200;
+    }
+    return k;
+}
+
+/* ---- making messages ---- */
+
+static const size_t sizes[16] = { 0,     1,     10,    100,   1000,  1499,   4096,   5000,
+                                  16384, 17000, 33000, 65536, 70000, 100000, 140000, 200000 };
+static const char *const paths[] = { "/",       "/stream",  "/flow", "/spill",  "/next",  "/limit",
+                                     "/page",   "/old",     "/own",  "/moved",  "/merge", "/a/../own",
+                                     "/%2f//x", "/instead", "/disk", "/method", "/none" };
+static const char *const methods[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE" };
+
+static void make_request(unsigned client, uint8_t how, uint8_t where, uint8_t what)
+{
+    struct player *p = &players[client];
+    const char *method = methods[how & 7], *path = paths[where % array_len(paths)];
+    size_t n = sizes[what & 15];
+    bool old = what & 0x40, chunked = (what & 0x10) && !old, asks = (what & 0x20) && (n || chunked);
+    int number = (int)nrequests;
+    if (nrequests == MADE_MAX || p->made == MADE_PER_CLIENT)
+        return;
+    bool idempotent = (how & 7) != 1 && (how & 7) != 6;
+    requests[nrequests++] =
+        (struct made_request){ .method = method, .body = n, .repeatable = idempotent || strcmp(path, "/spill") == 0 };
+    p->made++;
+    p->interims |= asks;
+    strb_printf(&p->todo, "%s %s HTTP/1.%d\r\nHost: h\r\nX-Id: %d\r\n", method, path, !old, number);
+    if (what & 0x80)
+        strb_printf(&p->todo, "Connection: %s\r\n", old ? "keep-alive" : "close");
+    if ((how & 0x80) && !(what & 0x80))
+        strb_lit(&p->todo, "TE: trailers\r\nConnection: TE\r\n");
+    if (chunked)
+        strb_lit(&p->todo, "Transfer-Encoding: chunked\r\n");
+    else if (n)
+        strb_printf(&p->todo, "Content-Length: %zu\r\n", n);
+    if (asks)
+        strb_lit(&p->todo, "Expect: 100-continue\r\n");
+    strb_lit(&p->todo, "\r\n");
+    add_body(&p->todo, number, n, chunked, how & 0x40);
+}
+
+static void add_interims(struct player *p, uint8_t how)
+{
+    if (how & 0x10)
+        strb_lit(&p->todo, "HTTP/1.1 100 Continue\r\n\r\n");
+    if (how & 0x08)
+        strb_lit(&p->todo, "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n");
+    for (unsigned i = 0; (how & 0x08) && i < sim_count; i++)
+        players[i].interims = true;
+}
+
+static void make_answer(unsigned backend, uint8_t how, uint8_t what)
+{
+    static const unsigned statuses[8] = { 200, 201, 204, 304, 404, 500, 503, 302 };
+    struct player *p = &players[backend];
+    scan_backend(backend);
+    if (p->made >= p->whole)
+        fault = true; /* comes too early, or nobody asked */
+    if (nanswers == MADE_MAX || p->fin_next)
+        return;
+    bool head = p->made < p->n && p->heads[p->made], old = how & 0x20;
+    unsigned status = statuses[how & 7], framing = what >> 4 & 3;
+    size_t n = sizes[what & 15];
+    int number = (int)nanswers;
+    bool chunked = framing == 1 && !old;
+    bool empty = status == 204 || status == 304, bodiless = head || empty;
+    answers[nanswers++] =
+        (struct made_answer){ .request = p->made < p->n ? p->numbers[p->made] : -1, .body = empty ? 0 : n };
+    p->made++;
+    add_interims(p, how);
+    strb_printf(&p->todo, "HTTP/1.%d %u Some Reason\r\nX-Ans: %d\r\nX-Other: \r\n", !old, status, number);
+    if (status == 302)
+        strb_lit(&p->todo, "Location: http://one/other/place\r\n");
+    if (how & 0x40)
+        strb_lit(&p->todo, "Connection: close\r\n");
+    if (!chunked && framing != 2 && status != 204)
+        strb_printf(&p->todo, "Content-Length: %zu\r\n", n);
+    if (chunked && status != 204)
+        strb_lit(&p->todo, "Transfer-Encoding: chunked\r\n");
+    strb_lit(&p->todo, "\r\n");
+    if (!bodiless)
+        add_body(&p->todo, number, n, chunked, how & 0x80);
+    p->fin_next = !bodiless && !chunked && framing == 2;
+}
+
+/* ---- moving ---- */
+
+static void deliver(unsigned i, size_t n)
+{
+    struct player *p = &players[i];
+    struct sim_sock *s = &sim_socks[i];
+    slice left = slice_from(strb_slice(&p->todo), p->at);
+    if (!s->open || s->fin || s->reset)
+        return;
+    sim_push(s, slice_upto(left, n));
+    if (s->connecting)
+        return;
+    p->at += n < left.n ? n : left.n;
+    if (p->fin_next && p->at == p->todo.n)
+        sim_fin(s);
+}
+
+static void deliver_all(void)
+{
+    for (unsigned i = 0; i < sim_count; i++)
+        deliver(i, SIZE_MAX);
+}
+
+static void turn(void)
+{
+    int n = 0;
+    do
+        loop_turn(&w.loop, 0);
+    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
+    CHECK(n < 5000, "the loop spins");
+}
+
+static void pass_time(uint64_t ms)
+{
+    sim_now += ms;
+    turn();
+}
+
+static void take_generation(unsigned k)
+{
+    unsigned old = 1 - k;
+    if (w.gen == &refs[k] || w.draining)
+        return;
+    refs[k].current = true;
+    w.gen = &refs[k];
+    for (unsigned i = 0; i < 2; i++)
+        listeners[i].conf = h1_room.listener_conf(gens[k], listeners[i].key);
+    proxy_worker_gen_changed(&w);
+    refs[old].current = false;
+}
+
+static void drain(void)
+{
+    if (w.draining)
+        return;
+    fault = w.draining = true;
+    h1_worker_drain(&w);
+    proxy_worker_drain(&w);
+}
+
+static void open_client(uint8_t how)
+{
+    struct listener *l = &listeners[how & 1];
+    struct addr peer;
+    struct sim_sock *s = !l->conf || w.draining ? NULL : sim_new(false);
+    if (!s)
+        return;
+    if (how & 2)
+        addr_parse_ip(SLICE("::1"), 1234, &peer);
+    else
+        addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
+    h1_room.accept(&w, l, SIM_FD + sim_number(s), &peer);
+    loop_drain(&w.loop);
+}
+
+/* ---- the script ---- */
+
+struct script {
+    const uint8_t *p;
+    size_t n;
+};
+
+static uint8_t next_byte(struct script *in)
+{
+    if (!in->n)
+        return 0;
+    in->n--;
+    return *in->p++;
+}
+
+/* The k-th socket of a kind, counted modulo how many there are; -1: there is none. */
+static int pick(struct script *in, bool backend)
+{
+    unsigned n = 0, k = next_byte(in);
+    for (unsigned i = 0; i < sim_count; i++)
+        n += sim_socks[i].backend == backend;
+    if (!n)
+        return -1;
+    k = n - 1 - k % n; /* 0: the newest */
+    for (unsigned i = 0;; i++) {
+        if (sim_socks[i].backend == backend && k-- == 0)
+            return (int)i;
+    }
+}
+
+static void raw_bytes(struct script *in, unsigned i)
+{
+    size_t n = next_byte(in);
+    if (n > in->n)
+        n = in->n;
+    players[i].raw = true;
+    if (sim_socks[i].backend)
+        raw_backends = fault = true;
+    else
+        raw_clients = true;
+    strb_add(&players[i].todo, slice_of((const char *)in->p, n));
+    in->p += n;
+    in->n -= n;
+}
+
+static void set_room(unsigned i, uint8_t class)
+{
+    players[i].tight = true;
+    sim_room(&sim_socks[i], class == 255 ? SIM_ROOM : class < 128 ? class : (size_t)(class - 127) * 1000);
+}
+
+/* A FIN would make a body until close whole: such a one breaks off by a reset. */
+static void peer_fin(unsigned i)
+{
+    if (players[i].fin_next)
+        sim_rst(&sim_socks[i], ECONNRESET);
+    else
+        sim_fin(&sim_socks[i]);
+}
+
+enum { PEER_SENDS, PEER_FIN, PEER_RST, PEER_ROOM, PEER_RAW, PEER_OPS };
+
+static void peer_op(struct script *in, unsigned op, int i)
+{
+    uint8_t arg;
+    if (i < 0)
+        return;
+    switch (op) {
+    case PEER_SENDS:
+        arg = next_byte(in);
+        deliver((unsigned)i, arg == 255 ? SIZE_MAX : arg < 200 ? arg : (size_t)(arg - 199) * 1500);
+        return;
+    case PEER_FIN:
+        fault = true;
+        peer_fin((unsigned)i);
+        return;
+    case PEER_RST:
+        fault = true;
+        sim_rst(&sim_socks[i], ECONNRESET);
+        return;
+    case PEER_ROOM:
+        set_room((unsigned)i, next_byte(in));
+        return;
+    case PEER_RAW:
+        raw_bytes(in, (unsigned)i);
+        return;
+    }
+}
+
+static void connect_op(struct script *in)
+{
+    uint8_t how = next_byte(in);
+    sim_next_connect = how & 1 ? SIM_LATER : how & 2 ? SIM_REFUSED : SIM_AT_ONCE;
+    fault |= sim_next_connect == SIM_REFUSED;
+    sim_next_room = how & 4 ? how >> 3 : SIM_ROOM;
+}
+
+static void connected_op(struct script *in)
+{
+    int i = pick(in, true);
+    bool well = next_byte(in) & 1;
+    if (i < 0 || !sim_socks[i].connecting)
+        return;
+    fault |= !well;
+    if (well)
+        sim_connected(&sim_socks[i]);
+    else
+        sim_rst(&sim_socks[i], ECONNREFUSED);
+}
+
+static void time_op(struct script *in)
+{
+    uint8_t how = next_byte(in);
+    fault |= how >= 64;
+    pass_time(how < 64 ? how : (uint64_t)(how - 63) * 1000);
+}
+
+static void rare_op(struct script *in)
+{
+    uint8_t what = next_byte(in), arg;
+    switch (what % 5) {
+    case 0:
+        take_generation(w.gen == &refs[0] ? 1 : 0);
+        return;
+    case 1:
+        drain();
+        return;
+    case 2:
+        arg = next_byte(in);
+        fault = true;
+        w.budget.limit = (size_t)(arg + 1) * 700;
+        return;
+    case 3:
+        fault = true;
+        h1_worker_cut(&w, &refs[what >> 7]);
+        return;
+    case 4:
+        fault = true; /* descriptors run out */
+        for (unsigned n = next_byte(in) & 31; n; n--) {
+            struct sim_sock *s = sim_new(true);
+            if (s)
+                s->open = false;
+        }
+        return;
+    }
+}
+
+enum {
+    OP_CLIENT,
+    OP_REQUEST,
+    OP_ANSWER,
+    OP_CONNECT,
+    OP_CONNECTED,
+    OP_TIME,
+    OP_RARE,
+    OP_CLIENT_PEER,
+    OP_BACKEND_PEER = OP_CLIENT_PEER + PEER_OPS,
+    OPS = OP_BACKEND_PEER + PEER_OPS
+};
+enum { OP_MASK = 0x3f, OP_HOLD = 0x40, OP_NO_TURN = 0x80 };
+
+static void one_op(struct script *in)
+{
+    uint8_t b = next_byte(in);
+    unsigned op = (b & OP_MASK) % OPS;
+    int i;
+    uint8_t x, y, z;
+    switch (op) {
+    case OP_CLIENT:
+        open_client(next_byte(in));
+        break;
+    case OP_REQUEST:
+        i = pick(in, false), x = next_byte(in), y = next_byte(in), z = next_byte(in);
+        if (i >= 0)
+            make_request((unsigned)i, x, y, z);
+        break;
+    case OP_ANSWER:
+        i = pick(in, true), x = next_byte(in), y = next_byte(in);
+        if (i >= 0)
+            make_answer((unsigned)i, x, y);
+        break;
+    case OP_CONNECT:
+        connect_op(in);
+        break;
+    case OP_CONNECTED:
+        connected_op(in);
+        break;
+    case OP_TIME:
+        time_op(in);
+        break;
+    case OP_RARE:
+        rare_op(in);
+        break;
+    default:
+        if (op < OP_BACKEND_PEER)
+            peer_op(in, op - OP_CLIENT_PEER, pick(in, false));
+        else
+            peer_op(in, op - OP_BACKEND_PEER, pick(in, true));
+    }
+    if (!(b & OP_HOLD))
+        deliver_all();
+    if (!(b & OP_NO_TURN))
+        turn();
+}
+
+/* ---- the end ---- */
+
+static uint64_t all_moved(void)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < sim_count; i++)
+        n += sim_socks[i].out.n + sim_socks[i].in_at + players[i].at + sim_socks[i].open;
+    return n;
+}
+
+/* Every peer does its duty, and no deadline is reached. */
+static void settle(void)
+{
+    uint64_t before = 0;
+    for (unsigned still = 0; still < 5; still++) {
+        for (unsigned i = 0; i < sim_count; i++) {
+            struct sim_sock *s = &sim_socks[i];
+            sim_connected(s);
+            sim_room(s, SIM_ROOM);
+            if (!s->backend)
+                continue;
+            scan_backend(i);
+            while (s->open && !players[i].raw && players[i].made < players[i].whole && nanswers < MADE_MAX &&
+                   !players[i].fin_next)
+                make_answer(i, 0, 4);
+        }
+        deliver_all();
+        pass_time(16);
+        if (all_moved() != before)
+            still = 0;
+        before = all_moved();
+    }
+}
+
+static void check_answered(void)
+{
+    for (unsigned i = 0; i < sim_count; i++) {
+        const struct player *p = &players[i];
+        bool closes;
+        if (sim_socks[i].backend || fault || raw_clients || (p->tight && p->interims) || nanswers == MADE_MAX ||
+            sim_count == SIM_SOCKS)
+            continue;
+        unsigned n = check_client(i, &closes);
+        CHECK(n == p->made || (n < p->made && n && closes), "client %u has %u of %u answers", i, n, p->made);
+    }
+}
+
+static bool all_free(void)
+{
+    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.pages.live == 0;
+}
+
+static void check_all(void)
+{
+    static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
+    CHECK(all_free(), "%llu connections, %zu clients, %zu backends, %zu exchanges are left",
+          (unsigned long long)w.connections, w.h1->servers.live, w.h1->clients.live, w.pages.live);
+    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
+    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
+    CHECK(refs[0].users == 0 && refs[1].users == 0, "generations are held");
+    CHECK(w.loop.timers == 0 || w.h1, "timers are left");
+    for (unsigned i = 0; i < sim_count; i++) {
+        bool closes;
+        CHECK(!sim_socks[i].open, "socket %u is left open", i);
+        if (sim_socks[i].backend)
+            scan_backend(i);
+        else
+            check_client(i, &closes);
+    }
+    for (size_t i = 0; i < array_len(names); i++) {
+        const struct upstream *u = upstream_find(gens[0], names[i]);
+        for (uint32_t k = 0; k < u->primary.n; k++)
+            CHECK(u->primary.peers[k].state->active == 0, "a peer counts attempts that are over");
+        for (uint32_t k = 0; k < u->backup.n; k++)
+            CHECK(u->backup.peers[k].state->active == 0, "a peer counts attempts that are over");
+    }
+}
+
+enum { FINALE_TIME, FINALE_FIN, FINALE_RST, FINALE_STOP };
+
+static void finale(uint8_t how)
+{
+    for (unsigned i = 0; i < sim_count; i++) {
+        if (how % 4 == FINALE_FIN)
+            peer_fin(i);
+        else if (how % 4 == FINALE_RST)
+            sim_rst(&sim_socks[i], ECONNRESET);
+    }
+    if (how % 4 == FINALE_STOP) {
+        proxy_worker_done(&w); /* rooms end in reverse order, with whatever is under way */
+        while (!list_empty(&w.h1->connections))
+            h1_worker_cut(&w, list_entry(w.h1->connections.next, struct h1_server, link)->gen);
+    } else {
+        turn();
+        for (unsigned i = 0; i < 2000 && !all_free(); i++)
+            pass_time(1000);
+    }
+    loop_reap_now(&w.loop);
+    check_all();
+}
+
+/* ---- a worker ---- */
+
+static void once(void)
+{
+    static bool done;
+    if (done)
+        return;
+    done = true;
+    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
+    sim_reset();
+    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
+    load(0);
+    load(1);
+    log_main_set(&gens[0]->log);
+    run_init();
+    real_run = exchange_run;
+    exchange_run = watched_run;
+}
+
+static void begin(void)
+{
+    static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
+    sim_reset();
+    for (unsigned i = 0; i < SIM_SOCKS; i++) {
+        strb_done(&players[i].todo);
+        memset(&players[i], 0, sizeof(players[i]));
+        strb_init(&players[i].todo, 0);
+    }
+    nrequests = nanswers = begun = ended = 0;
+    raw_clients = raw_backends = fault = false;
+    memset(&w, 0, sizeof(w));
+    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
+    w.loop.owner = &w;
+    slab_init(&w.pages, EXCHANGE_PAGE, 1);
+    w.budget.limit = 64 << 20;
+    w.max_connections = 1000;
+    CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
+    w.gen = NULL;
+    take_generation(0);
+    for (size_t i = 0; i < array_len(names); i++) {
+        const struct upstream *u = upstream_find(gens[0], names[i]);
+        forget_failures(&u->primary);
+        forget_failures(&u->backup);
+    }
+}
+
+static void end(void)
+{
+    proxy_worker_done(&w);
+    h1_worker_done(&w);
+    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
+    loop_done(&w.loop);
+    scratch_done(&w.scratch);
+    slab_done(&w.pages);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct script in = { data, size };
+    if (size > 4096)
+        return 0;
+    once();
+    begin();
+    uint8_t how = next_byte(&in);
+    for (unsigned n = 0; in.n && n < 200; n++)
+        one_op(&in);
+    if (how & 4) {
+        settle();
+        check_answered();
+    }
+    finale(how);
+    end();
+    return 0;
+}
