@@ -43,18 +43,24 @@ static int set_keepalive_timeout(struct conf_ctx *cf, const struct conf_node *no
     return OK;
 }
 
-/* Levels of directories are checked and not used: a spilled body is unlinked as soon as it is open. */
-static int set_temp_path(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+int temp_dir_read(struct conf_ctx *cf, const struct conf_node *node, const struct bundle_entry **dir)
 {
-    struct client_location_conf *c = conf;
     for (uint32_t i = 1; i < node->nargs; i++) {
         uint64_t level;
         if (slice_to_u64(node->args[i].text, &level) != OK || level < 1 || level > 3)
             return conf_error(cf, node, (int)i, "invalid value \"%.*s\"", SLICE_FMT(node->args[i].text));
     }
     slice path = bundle_path(cf->bundle, node->args[0].text);
-    c->body_temp_dir = path.p ? bundle_descriptor(cf->bundle, BUNDLE_DIR, path) : NULL;
-    return c->body_temp_dir ? OK : ERR_NOMEM;
+    const struct bundle_entry *e = path.p ? bundle_descriptor(cf->bundle, BUNDLE_DIR, path) : NULL;
+    if (!e)
+        return ERR_NOMEM;
+    *dir = e;
+    return OK;
+}
+
+static int set_temp_path(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return temp_dir_read(cf, node, &((struct client_location_conf *)conf)->body_temp_dir);
 }
 
 static int set_in_file_only(struct conf_ctx *cf, const struct conf_node *node, void *conf)

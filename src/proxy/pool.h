@@ -37,10 +37,5 @@ void proxy_worker_gen_changed(struct worker *w);
 struct h1_client *pool_take(struct worker *w, const struct peer *p);
 /* Keeps a connection that its exchange has finished with, at most `limit` for this peer; the coldest goes. */
 void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, const struct peer *p);
-/* Is this connection one that has served before? */
-static inline bool pool_reused(const struct h1_client *cl)
-{
-    return cl->requests > 1;
-}
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "conf/units.h"
+#include "http/client_conf.h"
 #include "proxy/headers.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_pass.h"
@@ -37,15 +38,7 @@ static int set_buffers(struct conf_ctx *cf, const struct conf_node *node, void *
  */
 static int set_temp_path(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    struct proxy_conf *c = conf;
-    for (uint32_t i = 1; i < node->nargs; i++) {
-        uint64_t level;
-        if (slice_to_u64(node->args[i].text, &level) != OK || level < 1 || level > 3)
-            return conf_error(cf, node, (int)i, "invalid value \"%.*s\"", SLICE_FMT(node->args[i].text));
-    }
-    slice path = bundle_path(cf->bundle, node->args[0].text);
-    c->temp_dir = path.p ? bundle_descriptor(cf->bundle, BUNDLE_DIR, path) : NULL;
-    return c->temp_dir ? OK : ERR_NOMEM;
+    return temp_dir_read(cf, node, &((struct proxy_conf *)conf)->temp_dir);
 }
 
 /* ---- after inheritance ---- */

@@ -8,23 +8,11 @@
 #include "base/attr.h"
 #include "proxy/step.h"
 
-struct step_entry {
-    const char *name;
-    enum step (*run)(struct exchange *x);
-};
-
-static const struct step_entry steps[] = {
-    [STEP_ADMIT] = { "admit", step_admit },
-    [STEP_ROUTE] = { "route", step_route },
-    [STEP_POLICIES] = { "policies", step_policies },
-    [STEP_SELECT] = { "select", step_select },
-    [STEP_BODY] = { "body", step_body },
-    [STEP_CONNECT] = { "connect", step_connect },
-    [STEP_SEND] = { "send", step_send },
-    [STEP_RESPOND] = { "respond", step_respond },
-    [STEP_RESPONSE_POLICIES] = { "response policies", step_response_policies },
-    [STEP_DELIVER] = { "deliver", step_deliver },
-    [STEP_FINISH] = { "finish", step_finish },
+static enum step (*const steps[])(struct exchange *x) = {
+    [STEP_ADMIT] = step_admit,     [STEP_ROUTE] = step_route,     [STEP_POLICIES] = step_policies,
+    [STEP_SELECT] = step_select,   [STEP_BODY] = step_body,       [STEP_CONNECT] = step_connect,
+    [STEP_SEND] = step_send,       [STEP_RESPOND] = step_respond, [STEP_RESPONSE_POLICIES] = step_response_policies,
+    [STEP_DELIVER] = step_deliver, [STEP_FINISH] = step_finish,
 };
 
 _Static_assert(array_len(steps) == STEPS, "every step has a function");
@@ -63,17 +51,12 @@ static void run(struct exchange *x)
     for (;;) {
         if ((x->events & X_FRONT_FAILED) && x->step != STEP_FINISH)
             x->step = (uint8_t)front_failed(x);
-        enum step next = steps[x->step].run(x);
+        enum step next = steps[x->step](x);
         if (next == STEP_WAIT || next == STEP_GONE)
             return;
         assert(next < STEPS);
         x->step = (uint8_t)next;
     }
-}
-
-const char *run_step_name(unsigned step)
-{
-    return step < STEPS ? steps[step].name : "?";
 }
 
 void run_init(void)

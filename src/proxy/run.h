@@ -6,7 +6,5 @@
 
 /* Makes exchange_run the step machine of this room. */
 void run_init(void);
-/* The name of a step, for logs. */
-const char *run_step_name(unsigned step);
 
 #endif

@@ -101,7 +101,7 @@ enum step step_connect(struct exchange *x)
     }
     if (x->back)
         return STEP_WAIT;
-    const struct peer *peer = p->race_retried ? p->peer : upstream_pick(p->upstream, &p->tried, loop_now(&x->w->loop));
+    const struct peer *peer = upstream_pick(p->upstream, &p->tried, loop_now(&x->w->loop));
     if (peer)
         return begin(x, peer);
     exchange_log(x, LEVEL_ERROR, "no live upstreams while connecting to upstream");
@@ -195,8 +195,7 @@ void attempt_count(struct exchange *x)
 bool next_possible(struct exchange *x, enum x_why why, unsigned status)
 {
     struct proxy_exchange *p = x->proxy;
-    return next_upstream_allowed(x, why, status) && pipe_can_rewind(&x->req_pipe) &&
-           upstream_untried(p->upstream, &p->tried, loop_now(&x->w->loop));
+    return next_upstream_allowed(x, why, status) && upstream_untried(p->upstream, &p->tried, loop_now(&x->w->loop));
 }
 
 static enum step replay(struct exchange *x)
