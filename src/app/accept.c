@@ -1,7 +1,9 @@
 /*
- * Accepting: up to 64 connections a turn from each listener (app/worker.h).
+ * Accepting from each listener (app/worker.h).
  *
- * A listener that found more than that goes on in the next turn, after other descriptors had theirs. When the process
+ * A quiet loop accepts one connection a turn and is told again when there are more: an accept4 that finds nothing costs
+ * nearly what one that finds a connection does, because the kernel makes the socket first. A busy loop accepts one more
+ * for every four events of the turn, at most 64, so that connections do not wait behind them. When the process
  * has no descriptors or no memory left, the listener rests for half a second: connections wait in the kernel's queue
  * meanwhile, and nothing spins. A worker that has all the connections that worker_connections grants accepts and closes
  * at once, so that a client learns it and a balancer before us goes elsewhere.
@@ -18,7 +20,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum { ACCEPT_BATCH = 64, ACCEPT_REST_MS = 500, COMPLAIN_MS = 5000, EMPTY_MAX = 65536 };
+enum { ACCEPT_BATCH = 64, EVENTS_PER_ACCEPT = 4, ACCEPT_REST_MS = 500, COMPLAIN_MS = 5000, EMPTY_MAX = 65536 };
 
 static struct worker_thread *thread_of(struct listener *l)
 {
@@ -41,8 +43,7 @@ static void rest(struct listener *l)
     if (may_complain(t))
         log_line(log_main, LEVEL_CRIT, 0, "accept4() failed (%d: %s), waiting for descriptors or memory", errno,
                  strerror(errno));
-    if (l->shared) /* is told again and again while something waits */
-        io_unwatch(&t->w.loop, &l->io);
+    io_unwatch(&t->w.loop, &l->io); /* it would be told again and again while something waits */
     timer_set(&t->w.loop, &l->pause, ACCEPT_REST_MS);
 }
 
@@ -93,16 +94,14 @@ static int accept_one(struct listener *l)
 
 static void accept_some(struct listener *l)
 {
-    struct loop *loop = &l->worker->loop;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    uint32_t n = 1 + l->worker->loop.events / EVENTS_PER_ACCEPT;
+    for (uint32_t i = 0; i < n && i < ACCEPT_BATCH; i++) {
         int rc = accept_one(l);
         if (rc == ERR_NOMEM)
             rest(l);
         if (rc < 0 || l->io.fd < 0)
             return;
     }
-    if (!l->shared)
-        task_post_later(loop, &l->again);
 }
 
 static void on_ready(struct io *io, unsigned events)
@@ -112,19 +111,11 @@ static void on_ready(struct io *io, unsigned events)
         accept_some(l);
 }
 
-static void on_again(struct task *task)
-{
-    accept_some(container_of(task, struct listener, again));
-}
-
 static void on_rested(struct timer *timer)
 {
     struct listener *l = container_of(timer, struct listener, pause);
-    if (l->shared && io_watch_shared(&l->worker->loop, &l->io) < 0) {
-        rest(l);
-        return;
-    }
-    accept_some(l);
+    if (io_watch_listener(&l->worker->loop, &l->io) < 0)
+        timer_set(&l->worker->loop, &l->pause, ACCEPT_REST_MS);
 }
 
 /* The object that an address had before, or a new one. */
@@ -145,7 +136,7 @@ static struct listener *make(struct worker_thread *t, slice key)
     return l;
 }
 
-struct listener *accept_open(struct worker_thread *t, slice key, const struct addr *addr, int fd, bool shared)
+struct listener *accept_open(struct worker_thread *t, slice key, const struct addr *addr, int fd)
 {
     const struct room_hooks *server = app_server_room(t->engine->app);
     struct listener *l = server ? make(t, key) : NULL;
@@ -153,12 +144,10 @@ struct listener *accept_open(struct worker_thread *t, slice key, const struct ad
         return NULL;
     l->addr = *addr;
     l->worker = &t->w;
-    l->shared = shared;
     l->accept = server->accept;
     io_init(&l->io, fd, on_ready);
-    task_init(&l->again, on_again);
     timer_init(&l->pause, on_rested);
-    if ((shared ? io_watch_shared(&t->w.loop, &l->io) : io_watch(&t->w.loop, &l->io)) < 0) {
+    if (io_watch_listener(&t->w.loop, &l->io) < 0) {
         l->next = t->closed;
         t->closed = l;
         return NULL;
@@ -179,7 +168,6 @@ void accept_close(struct worker_thread *t, struct listener *l, bool empty)
         break;
     }
     io_unwatch(&t->w.loop, &l->io);
-    task_cancel(&t->w.loop, &l->again);
     timer_drop(&t->w.loop, &l->pause);
     l->io.fd = -1; /* events of this turn's batch are skipped */
     l->next = t->closed;

@@ -378,7 +378,7 @@ static const struct directive core_directives[] = {
       .set = set_use,
       .usage = "use epoll;",
       .doc = "The event mechanism. There is one: epoll." },
-    TUNING("multi_accept", CONF_EVENTS, 1, "A worker always accepts what waits, up to 64 connections a turn."),
+    TUNING("multi_accept", CONF_EVENTS, 1, "How many connections a worker accepts at once follows from how busy it is."),
     TUNING("accept_mutex", CONF_EVENTS, 1, "Workers have sockets of their own, so none needs a lock to accept."),
     TUNING("accept_mutex_delay", CONF_EVENTS, 1, "Workers have sockets of their own, so none needs a lock to accept."),
     TUNING("worker_aio_requests", CONF_EVENTS, 1, "No asynchronous disk requests are made."),

@@ -142,7 +142,7 @@ static int open_mine(struct worker_thread *t, const struct engine_listener *el)
         if (!engine_listener_mine(t->engine, el, i, t->w.index))
             continue;
         struct listener *l = accepting(t, el->fds[i]);
-        if (!l && !(l = accept_open(t, el->key, &el->addr, el->fds[i], el->shared)))
+        if (!l && !(l = accept_open(t, el->key, &el->addr, el->fds[i])))
             return ERR_NOMEM;
         l->wanted = true;
     }

@@ -56,7 +56,7 @@ void worker_stop(struct worker_thread *t);
 void worker_free(struct worker_thread *t);
 
 /* app/accept.c: one listening socket of this worker. NULL when out of memory or not watchable. */
-struct listener *accept_open(struct worker_thread *t, slice key, const struct addr *addr, int fd, bool shared);
+struct listener *accept_open(struct worker_thread *t, slice key, const struct addr *addr, int fd);
 /*
  * Stops accepting; the descriptor stays open, it is the engine's. empty: accepts what waits first. The object stays
  * until the worker ends, or is used again when its address comes back, for connections refer to it as long as they

@@ -73,6 +73,8 @@ void h1_conn_close(struct h1_conn *c)
     c->in_n = 0;
     timer_drop(&c->w->loop, &c->in_timer);
     timer_drop(&c->w->loop, &c->out_timer);
+    if (c->held) /* close alone would drop it when the peer has sent something that nobody read (tcp(7)) */
+        shutdown(c->io.fd, SHUT_WR);
     io_close(&c->w->loop, &c->io);
 }
 

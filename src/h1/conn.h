@@ -45,6 +45,7 @@ struct h1_out {
     bool blocked;         /* the kernel is full: wait for IO_OUT */
     bool chunk_open;      /* the size line of a chunk is out, its CRLF is not */
     bool last;            /* the last framing bytes are in `lit` or out */
+    bool closes;          /* the connection is closed behind this message */
     uint64_t left;        /* bytes of the current chunk, or of the whole body (H1_FRAME_LENGTH) */
     uint64_t bytes, body; /* written so far */
     char line[24];        /* where `lit` points for a size line */
@@ -64,6 +65,7 @@ struct h1_conn {
     size_t stash_cap;
     bool readable; /* the kernel may have something */
     bool hup;      /* the peer's FIN (or worse) was seen: a short read is no end */
+    bool held;     /* the kernel holds the end of the last message back, for the FIN to go with it */
     struct h1_scan scan;
     struct h1_body body;
     struct h1_out out;

@@ -9,6 +9,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
 #include "h1/conn.h"
@@ -133,6 +134,22 @@ static void build(struct h1_conn *c, struct batch *b)
     }
 }
 
+/*
+ * When the connection is closed behind the message, the kernel is asked to keep its end until the FIN goes with it: one
+ * segment less for every connection that serves one request. Whoever closes sends it (h1_conn_close).
+ */
+static int flags_of(const struct h1_conn *c, const struct batch *b)
+{
+    const struct h1_out *o = &c->out;
+    const struct pipe *p = c->end.out;
+    if (likely(!o->closes))
+        return MSG_NOSIGNAL;
+    bool last = o->framing == H1_FRAME_NONE || (p->state == PIPE_EOF && b->body == p->queued);
+    if (o->framing == H1_FRAME_CHUNKED)
+        last = b->ends;
+    return last ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+}
+
 static size_t take(slice *s, size_t n)
 {
     size_t k = n < s->n ? n : s->n;
@@ -229,7 +246,9 @@ enum h1_flush h1_out_flush(struct h1_conn *c)
                 return c->end.out->state == PIPE_ABORTED ? H1_FLUSH_BROKEN : H1_FLUSH_IDLE;
         } else {
             struct msghdr m = { .msg_iov = b.iov, .msg_iovlen = (size_t)b.n };
-            n = sendmsg(c->io.fd, &m, MSG_NOSIGNAL);
+            int flags = flags_of(c, &b);
+            n = sendmsg(c->io.fd, &m, flags);
+            c->held = flags & MSG_MORE;
         }
         if (n < 0) {
             if (errno == EINTR)

@@ -130,6 +130,7 @@ static int server_send_head(struct end *e, struct exchange *x)
     s->idle_ms = k->keepalive_timeout;
     bool no_body = x->req.method == METHOD_HEAD || x->resp.status == 304;
     h1_out_begin(&s->c.out, head, no_body ? H1_FRAME_NONE : f, length);
+    s->c.out.closes = !keep;
     e->out->ready = true;
     return OK;
 }

@@ -82,7 +82,7 @@ int io_watch(struct loop *l, struct io *io)
     return watch(l, io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
-int io_watch_shared(struct loop *l, struct io *io)
+int io_watch_listener(struct loop *l, struct io *io)
 {
     return watch(l, io, EPOLLIN | EPOLLEXCLUSIVE);
 }
@@ -297,6 +297,7 @@ void loop_turn(struct loop *l, int max_wait)
     heartbeat(l, false);
     int n = epoll_wait(l->epfd, ev, LOOP_EVENTS, ms);
     l->turns++;
+    l->events = n > 0 ? (uint32_t)n : 0;
     heartbeat(l, true);
     clock_update(&l->clock);
     for (int i = 0; i < n; i++) {

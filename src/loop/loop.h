@@ -76,6 +76,7 @@ struct loop {
     struct io wake;
     bool stop;
     uint64_t turns;
+    uint32_t events; /* of this turn: how busy the loop is */
     _Atomic uint64_t heartbeat;       /* turns, for the watchdog; odd while in a callback */
     void (*turn_end)(struct loop *l); /* once a turn, before sleeping: flush logs; may be NULL */
     void *owner;
@@ -98,8 +99,9 @@ static inline uint64_t loop_now(const struct loop *l)
 void io_init(struct io *io, int fd, void (*fn)(struct io *, unsigned));
 /* Registers for all events, edge-triggered; events that are pending now will be reported. OK or ERR_SYS. */
 int io_watch(struct loop *l, struct io *io);
-/* A listening socket that several workers share: level-triggered, one wakes. */
-int io_watch_shared(struct loop *l, struct io *io);
+/* A listening socket: level-triggered, so that who accepts need not find the queue empty; of workers that share it one
+ * wakes. */
+int io_watch_listener(struct loop *l, struct io *io);
 /* Registers within two ticks unless it is closed before: for descriptors that probably end before anything is awaited.
  */
 void io_watch_soon(struct loop *l, struct io *io);

@@ -86,12 +86,10 @@ typedef void (*listener_accept_fn)(struct worker *w, struct listener *l, int fd,
 /* One listening socket that one worker accepts from. Its descriptor belongs to the engine, the object to the worker. */
 struct listener {
     struct io io;
-    struct task again;  /* there may be more: go on in the next turn */
     struct timer pause; /* no descriptors or no memory left: try again when it fires */
     struct worker *worker;
     slice key;        /* the BUNDLE_LISTEN key */
     struct addr addr; /* where it listens */
-    bool shared;      /* other workers accept from the same socket */
     const void *conf; /* what the current generation knows under the key */
     listener_accept_fn accept;
     struct listener *next;

@@ -224,3 +224,12 @@ def test_lingering_close_off_is_accepted(hinge):
     with h.connect() as c:
         assert c.ask(lines("POST / HTTP/1.1", "Host: a", "Content-Length: 3000000")).status in (200, 413)
         c.assert_closed()
+
+
+def test_the_last_answer_is_out_before_unread_bytes_reset_the_connection(hinge):
+    """The end of the last answer waits for the FIN; a close with unread bytes in the kernel sends no FIN, and drops what waits."""
+    h = hinge.server("lingering_close off;" + HELLO)
+    for _ in range(5):
+        with h.connect() as c:
+            c.send_as_far_as_it_goes(lines("GET / HTTP/1.1", "Host: a", "Connection: close") + b"x" * 200_000)
+            assert c.response().body == b"hello"
