@@ -40,6 +40,7 @@ struct h1_body {
 struct h1_out {
     slice head;           /* not written yet */
     slice lit;            /* framing bytes that must go next */
+    char line[H1_CHUNK_LINE]; /* where `lit` points for a size line */
     uint8_t framing;      /* enum h1_framing */
     bool active;          /* a message is under way */
     bool blocked;         /* the kernel is full: wait for IO_OUT */
@@ -48,7 +49,6 @@ struct h1_out {
     bool closes;          /* the connection is closed behind this message */
     uint64_t left;        /* bytes of the current chunk, or of the whole body (H1_FRAME_LENGTH) */
     uint64_t bytes, body; /* written so far */
-    char line[24];        /* where `lit` points for a size line */
 };
 
 struct h1_conn {

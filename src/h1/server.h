@@ -31,8 +31,10 @@ struct h1_server {
     bool last;          /* no request after this one: the generation's listener is gone */
     bool delayed;       /* TCP_NODELAY, which the listener gave, was taken off: tcp_nodelay off */
     bool broken;        /* the answer could not be ended well: cut, do not linger */
-    uint64_t idle_ms;   /* how long to wait for the next head */
-    uint64_t linger_until;
+    union {
+        uint64_t idle_ms;      /* an exchange: how long to wait for the next head */
+        uint64_t linger_until; /* SERVER_LINGER */
+    };
 };
 
 extern const struct room_hooks h1_room;

@@ -191,7 +191,7 @@ int h1_write_last_chunk(struct strb *out, const struct fields *trailers)
     return settle(out, start, rc == OK && out->failed ? ERR_NOMEM : rc);
 }
 
-size_t h1_write_chunk(char *dst, uint64_t n)
+size_t h1_write_chunk(char dst[H1_CHUNK_LINE], uint64_t n)
 {
     size_t digits = u64_to_hex(dst, n);
     dst[digits] = '\r';

@@ -42,10 +42,10 @@ int h1_write_response(struct strb *out, unsigned status, slice reason, const str
  */
 int h1_write_last_chunk(struct strb *out, const struct fields *trailers);
 
-/*
- * The chunk-size line of a chunk of n bytes into dst (at least 18 bytes); returns its length. Behind the data goes
- * CRLF.
- */
-size_t h1_write_chunk(char *dst, uint64_t n);
+/* Sixteen digits and CRLF. */
+enum { H1_CHUNK_LINE = 18 };
+
+/* The chunk-size line of a chunk of n bytes into dst; returns its length. Behind the data goes CRLF. */
+size_t h1_write_chunk(char dst[H1_CHUNK_LINE], uint64_t n);
 
 #endif

@@ -204,7 +204,7 @@ static void test_chunks(void **state)
 {
     static const uint64_t sizes[] = { 1, 9, 10, 15, 16, 255, 4096, 0xffffffff, 0x7fffffffffffffff };
     for (size_t i = 0; i < array_len(sizes); i++) {
-        char line[18];
+        char line[H1_CHUNK_LINE];
         struct h1_chunked c;
         size_t used, n = h1_write_chunk(line, sizes[i]);
         slice run;

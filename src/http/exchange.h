@@ -72,8 +72,8 @@ struct client {
         };
     } peer, local;     /* sa.sa_family AF_UNIX: no more is known. local: filled on first use */
     int fd;            /* for getsockname; -1: none */
-    uint64_t number;   /* $connection */
     uint32_t requests; /* $connection_requests */
+    uint64_t number;   /* $connection */
     uint64_t since;    /* mono ms of accept, $connection_time */
     const struct listener_conf *listener;
 };
