@@ -58,8 +58,8 @@ sanitize:
 	./test --only asan,tsan
 
 lint:
-	tools/packages.sh lint
-	tools/lint.sh
+	@tools/packages.sh lint
+	@tools/lint.sh
 
 format:
 	tools/packages.sh lint

@@ -1,5 +1,6 @@
 #include "admin/log_buffer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,7 @@ static struct log_buffer *buffer_of(struct admin_worker *a, const struct log_fil
 
 struct strb *log_buffer_begin(struct worker *w, struct gen_ref *gen, const struct log_file *f)
 {
+    assert(f);
     struct log_buffer *b = buffer_of(w->admin, f);
     if (!b)
         return NULL;

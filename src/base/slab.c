@@ -1,5 +1,6 @@
 #include "base/slab.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -70,6 +71,7 @@ static int slab_refill(struct slab *s)
         s->free = slot;
         poison(slot, s->size);
     }
+    assert(s->free);
     s->total += s->batch;
     return 0;
 }

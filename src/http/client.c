@@ -29,7 +29,7 @@ void client_peer(const struct client *c, struct addr *out)
 bool client_local(struct client *c, struct addr *out)
 {
     if (c->local.sa.sa_family == AF_UNSPEC) {
-        struct addr a;
+        struct addr a = { .sa.sa_family = AF_UNSPEC };
         socklen_t n = sizeof(a.un);
         if (c->fd < 0 || getsockname(c->fd, &a.sa, &n) != 0)
             return false;

@@ -95,9 +95,10 @@ static void got_is(const char *text)
 static int lend(const char *text)
 {
     char scratch[4096];
-    size_t n = strlen(text);
-    memcpy(scratch, text, n);
-    assert_true(pipe_put(&fx->p, PIECE_LOAN, slice_of(scratch, n)));
+    const slice s = slice_str(text);
+    assert_true(s.n <= sizeof(scratch));
+    memcpy(scratch, s.p, s.n);
+    assert_true(pipe_put(&fx->p, PIECE_LOAN, slice_of(scratch, s.n)));
     int rc = pipe_push(&fx->p);
     memset(scratch, '#', sizeof(scratch));
     return rc;

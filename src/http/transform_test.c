@@ -122,9 +122,10 @@ static int teardown(void **state)
 static int lend(const char *text)
 {
     char scratch[512];
-    size_t n = strlen(text);
-    memcpy(scratch, text, n);
-    assert_true(pipe_put(&fx->x->resp_pipe, PIECE_LOAN, slice_of(scratch, n)));
+    const slice s = slice_str(text);
+    assert_true(s.n <= sizeof(scratch));
+    memcpy(scratch, s.p, s.n);
+    assert_true(pipe_put(&fx->x->resp_pipe, PIECE_LOAN, slice_of(scratch, s.n)));
     int rc = pipe_push(&fx->x->resp_pipe);
     memset(scratch, '#', sizeof(scratch));
     return rc;

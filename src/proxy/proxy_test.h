@@ -5,6 +5,7 @@
 #ifndef PROXY_PROXY_TEST_H
 #define PROXY_PROXY_TEST_H
 
+#include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,6 +112,7 @@ static inline void config_free(struct config *c)
 /* The configuration of a location of the first server, by its path. */
 static inline const struct location *config_location(const struct config *c, slice path)
 {
+    assert(c->gen);
     const struct http_main *m = c->gen->main[http_feature.id];
     for (const struct location_build *l = m->servers->base.children; l; l = l->next)
         if (slice_eq(l->path, path))
@@ -165,6 +167,7 @@ static inline struct talk *talk_new(struct config *c, slice location, slice targ
                              .args = r->query,
                              .has_args = r->has_query,
                              .loc = config_location(c, location) };
+    assert(x->pass.loc);
     x->server = x->pass.loc->server;
     return t;
 }

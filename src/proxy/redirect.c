@@ -12,13 +12,11 @@ static slice local_ip(struct exchange *x)
 {
     char text[ADDR_TEXT_MAX];
     struct addr a;
-    slice out = SLICE_NONE;
     if (!client_local(x->client, &a) || a.sa.sa_family == AF_UNIX)
         return SLICE("localhost");
     size_t n = addr_text_ip(text, &a);
-    out = a.sa.sa_family == AF_INET6 ? arena_printf(&x->arena, "[%.*s]", (int)n, text)
-                                     : arena_printf(&x->arena, "%.*s", (int)n, text);
-    return out;
+    return a.sa.sa_family == AF_INET6 ? arena_printf(&x->arena, "[%.*s]", (int)n, text)
+                                      : arena_printf(&x->arena, "%.*s", (int)n, text);
 }
 
 static slice host_of(struct exchange *x, const struct http_level *level)
