@@ -390,7 +390,7 @@ static void replace_tail(struct pipe *p, unsigned first, int fd, uint64_t from, 
     p->count = (uint8_t)first;
     p->filed += n;
     struct piece *before = first > p->done ? piece_at(p, first - 1) : NULL;
-    if (before && before->fd == fd && before->offset + before->n == from) {
+    if (before && before->kind == PIECE_FILE && before->fd == fd && before->offset + before->n == from) {
         before->n += n;
         return;
     }
@@ -400,20 +400,65 @@ static void replace_tail(struct pipe *p, unsigned first, int fd, uint64_t from, 
         p->skip = 0;
 }
 
-int pipe_to_file(struct pipe *p, int fd, uint64_t *offset)
+/*
+ * Where the spilled part begins: in the piece that is returned, behind *part of its bytes. What the consumer is busy
+ * with stays in memory: `keep` bytes at the front, in at most half of the ring. It keeps nothing behind a file, which
+ * is served first, and nothing when all of it would stay: then the ring is what is full.
+ */
+static unsigned spill_from(const struct pipe *p, size_t keep, size_t *part)
+{
+    unsigned first = memory_tail(p), k = first;
+    size_t n;
+    *part = first == p->done ? p->skip : 0;
+    if (first > p->done || keep >= in_memory(p))
+        return first;
+    for (; k - first < PIPE_PIECES / 2 && keep >= (n = piece_at(p, k)->n - *part); k++) {
+        keep -= n;
+        *part = 0;
+    }
+    *part += k - first < PIPE_PIECES / 2 ? keep : 0;
+    return k;
+}
+
+/*
+ * What lies behind `part` bytes of the piece is in the file. A copy of what stays, if there is any, frees the buffer.
+ * Returns the first piece that goes as a whole.
+ */
+static unsigned trim(struct pipe *p, unsigned k, size_t part)
+{
+    struct piece *e = piece_at(p, k);
+    size_t skip = k == p->done ? p->skip : 0, n = part - skip;
+    if (n == 0)
+        return k;
+    struct buf *b = e->kind == PIECE_BUF ? buf_new(p->budget, n) : NULL;
+    if (!b) {
+        e->n = part;
+        return k + 1;
+    }
+    memcpy(b->data, e->p + skip, n);
+    b->len = n;
+    piece_drop(e);
+    *e = (struct piece){ .p = b->data, .n = n, .buf = b, .kind = PIECE_BUF };
+    if (k == p->done)
+        p->skip = 0;
+    return k + 1;
+}
+
+int pipe_to_file(struct pipe *p, int fd, uint64_t *offset, size_t keep)
 {
     uint64_t at = *offset;
-    unsigned first = memory_tail(p);
-    assert(!p->retain || p->taken == 0);
+    size_t part;
+    unsigned first = spill_from(p, keep, &part);
+    assert(!p->retain || (p->taken == 0 && keep == 0));
     for (unsigned k = first; k < p->count; k++) {
         const struct piece *e = piece_at(p, k);
-        size_t skip = k == p->done ? p->skip : 0;
-        if (write_all(fd, e->p + skip, e->n - skip, at) < 0)
+        size_t from = k == first ? part : 0;
+        if (write_all(fd, e->p + from, e->n - from, at) < 0)
             return ERR_SYS;
-        at += e->n - skip;
+        at += e->n - from;
     }
     if (at > *offset)
-        replace_tail(p, first, fd, *offset, (size_t)(at - *offset));
+        replace_tail(p, trim(p, first, part), fd, *offset, (size_t)(at - *offset));
     *offset = at;
     p->stalled = false;
     return OK;

@@ -135,10 +135,11 @@ void pipe_rewind(struct pipe *p);
 void pipe_release(struct pipe *p);
 /*
  * Appends the memory that is queued to a file at *offset (moved on) and puts a range of that file in its place, so that
- * the pipe has room again; the producer is not kicked. Not for a retained body of which something was taken. OK, or
- * ERR_SYS with errno and the pipe unchanged.
+ * the pipe has room again; the producer is not kicked. About `keep` bytes at the front stay, for the consumer that is
+ * busy with them. Not for a retained body of which something was taken, or with `keep`. OK, or ERR_SYS with errno and
+ * the pipe unchanged.
  */
-int pipe_to_file(struct pipe *p, int fd, uint64_t *offset);
+int pipe_to_file(struct pipe *p, int fd, uint64_t *offset, size_t keep);
 /* Changes the capacity; a producer that waited for room is kicked when there is some now. */
 void pipe_resize(struct pipe *p, size_t capacity);
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -283,7 +284,7 @@ static void spilled_bytes_make_room_and_keep_their_order(void **state)
     for (int i = 0; i < 5; i++) {
         lend(big);
         assert_int_equal(lend(big), PIPE_FULL);
-        assert_int_equal(pipe_to_file(&fx->p, fd, &at), OK);
+        assert_int_equal(pipe_to_file(&fx->p, fd, &at, 0), OK);
         assert_true(pipe_want(&fx->p) >= 1000);
     }
     lend("end");
@@ -300,6 +301,101 @@ static void spilled_bytes_make_room_and_keep_their_order(void **state)
     assert_int_equal(pipe_iov(&fx->p, iov, 4, &total), 1);
     assert_int_equal(total, 3);
     assert_int_equal(fx->p.filed, 0);
+    close(fd);
+}
+
+/* Reads everything that is queued, of memory and of the file, into fx->got. */
+static void drain(int fd)
+{
+    const struct piece *e;
+    size_t skip;
+    while ((e = pipe_front(&fx->p, &skip))) {
+        size_t n = e->n - skip;
+        if (e->kind == PIECE_FILE)
+            assert_int_equal(pread(fd, fx->got + fx->ngot, n, (off_t)(e->offset + skip)), n);
+        else
+            memcpy(fx->got + fx->ngot, e->p + skip, n);
+        fx->ngot += n;
+        pipe_take(&fx->p, n);
+    }
+    assert_int_equal(fx->p.queued, 0);
+    assert_int_equal(fx->p.filed, 0);
+}
+
+/* Bytes that tell where they stood: the whole body is "0 1 2 3 ...". Lent in parts of `part` bytes. */
+static size_t lend_numbers(char *whole, size_t size, size_t part)
+{
+    size_t n = 0;
+    for (unsigned i = 0; n + 12 < size; i++)
+        n += (size_t)snprintf(whole + n, size - n, "%u ", i);
+    for (size_t at = 0; at < n; at += part)
+        assert_true(pipe_put(&fx->p, PIECE_LOAN, slice_of(whole + at, part < n - at ? part : n - at)) &&
+                    pipe_push(&fx->p) > 0);
+    return n;
+}
+
+/* `takes` bytes are with the consumer already; of the rest `keep` stay in memory whatever the pieces are. */
+static void keep_some(size_t part, size_t takes, size_t keep)
+{
+    int fd = memfd_create("spill", 0);
+    uint64_t at = 0;
+    static char whole[40000];
+    fx->p.ready = false;
+    fx->ngot = 0;
+    fx->takes = takes;
+    pipe_resize(&fx->p, 60000);
+    size_t n = lend_numbers(whole, sizeof(whole), part);
+    consume(&fx->consumer);
+    assert_int_equal(pipe_to_file(&fx->p, fd, &at, keep), OK);
+    size_t kept = n - takes - (size_t)at;
+    if (keep < n - takes)
+        assert_true(kept <= keep && (kept == keep || part < keep));
+    else
+        assert_int_equal(kept, 0);
+    assert_int_equal(fx->p.filed, at);
+    assert_int_equal(lend("more"), PIPE_MORE);
+    assert_int_equal(pipe_to_file(&fx->p, fd, &at, keep), OK); /* behind a file nothing is kept */
+    assert_int_equal(fx->p.queued - fx->p.filed, kept);
+    assert_true(fx->budget.used < 2 * kept + 8192);
+    drain(fd);
+    assert_int_equal(fx->ngot, n + 4);
+    assert_memory_equal(fx->got, whole, n);
+    assert_memory_equal(fx->got + n, "more", 4);
+    close(fd);
+}
+
+static void what_the_consumer_is_busy_with_stays_in_memory(void **state)
+{
+    static const size_t parts[] = { 700, 3000, 5000, 39000, 50000 }, taken[] = { 0, 1, 2999, 3000, 3001, 20000 },
+                        keeps[] = { 0, 1, 8192, 9000, 16384, 38000, 1 << 20 };
+    for (size_t i = 0; i < array_len(parts); i++)
+        for (size_t k = 0; k < array_len(taken); k++)
+            for (size_t j = 0; j < array_len(keeps); j++)
+                keep_some(parts[i], taken[k], keeps[j]);
+}
+
+/* A ring that is full of small pieces has to have a place again, although they are less than may stay. */
+static void a_ring_full_of_small_pieces_is_emptied(void **state)
+{
+    static const char text[] = "0123456789abcdef";
+    int fd = memfd_create("spill", 0);
+    uint64_t at = 0;
+    fx->p.ready = false;
+    for (size_t i = 0; i < PIPE_PIECES; i++)
+        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
+    assert_false(pipe_has_place(&fx->p));
+    assert_int_equal(pipe_to_file(&fx->p, fd, &at, 500), OK);
+    assert_int_equal(at, PIPE_PIECES);
+    assert_true(pipe_has_place(&fx->p));
+    for (size_t i = 0; i < PIPE_PIECES - 1; i++)
+        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
+    drain(fd);
+    assert_int_equal(fx->ngot, 2 * PIPE_PIECES - 1);
+    for (size_t i = 0; i < PIPE_PIECES; i++)
+        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
+    assert_int_equal(pipe_to_file(&fx->p, fd, &at, PIPE_PIECES - 1), OK); /* half of the ring stays */
+    assert_int_equal(at, PIPE_PIECES + PIPE_PIECES / 2);
+    assert_true(pipe_has_place(&fx->p));
     close(fd);
 }
 
@@ -333,6 +429,8 @@ int main(void)
         T(a_retained_body_can_be_offered_again),
         T(without_retaining_only_an_untouched_body_can),
         T(spilled_bytes_make_room_and_keep_their_order),
+        T(what_the_consumer_is_busy_with_stays_in_memory),
+        T(a_ring_full_of_small_pieces_is_emptied),
         T(the_budget_leaves_every_pipe_its_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,8 +239,10 @@ static const struct directive directives[] = {
       .type = CONF_SIZE,
       AT(busy_size),
       .usage = "proxy_busy_buffers_size SIZE;",
-      .doc = "How much of proxy_buffers may be on its way to the client; checked against them as in nginx. By "
-             "default twice the larger of proxy_buffer_size and one of proxy_buffers." },
+      .doc = "How much of an answer stays in memory on its way to the client when the rest of the buffers goes to a "
+             "temporary file (proxy_max_temp_file_size); checked against proxy_buffers as in nginx. Without temporary "
+             "files all buffers are filled alike. By default twice the larger of proxy_buffer_size and one of "
+             "proxy_buffers." },
     { .name = "proxy_max_temp_file_size",
       .contexts = EVERYWHERE,
       ONE,

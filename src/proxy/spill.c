@@ -33,14 +33,15 @@ static struct spill *spill_open(struct exchange *x, const struct bundle_entry *d
     return s;
 }
 
-static bool spill_pipe(struct exchange *x, struct spill **s, struct pipe *p, const struct bundle_entry *dir)
+static bool spill_pipe(struct exchange *x, struct spill **s, struct pipe *p, const struct bundle_entry *dir,
+                       size_t keep)
 {
     char err[128];
     if (!*s)
         *s = spill_open(x, dir);
     if (!*s)
         return false;
-    if (pipe_to_file(p, (*s)->fd, &(*s)->size) == OK)
+    if (pipe_to_file(p, (*s)->fd, &(*s)->size, keep) == OK)
         return true;
     exchange_log(x, LEVEL_CRIT, "pwrite() to a temporary file failed (%d: %s)", errno,
                  strerror_r(errno, err, sizeof(err)));
@@ -49,7 +50,7 @@ static bool spill_pipe(struct exchange *x, struct spill **s, struct pipe *p, con
 
 enum step spill_request(struct exchange *x)
 {
-    if (!spill_pipe(x, &x->spill, &x->req_pipe, x->pass.loc->client->body_temp_dir))
+    if (!spill_pipe(x, &x->spill, &x->req_pipe, x->pass.loc->client->body_temp_dir, 0))
         return step_error(x, 500);
     x->front->ops->kick_in(x->front);
     return STEP_BODY;
@@ -60,7 +61,7 @@ void spill_answer(struct exchange *x)
     const struct proxy_conf *c = x->proxy->conf;
     uint64_t size = x->resp_spill ? x->resp_spill->size : 0;
     bool room = size + x->resp_pipe.queued - x->resp_pipe.filed <= c->max_temp_file_size;
-    if (room && spill_pipe(x, &x->resp_spill, &x->resp_pipe, c->temp_dir))
+    if (room && spill_pipe(x, &x->resp_spill, &x->resp_pipe, c->temp_dir, c->busy_size))
         x->back->ops->kick_in(x->back);
     else
         x->resp_pipe.overflow = false; /* from here on the client's pace is the backend's */

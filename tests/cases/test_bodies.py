@@ -164,7 +164,9 @@ def test_a_slow_client_stops_the_backend_at_the_buffers(hinge, backend):
         assert 0 < written[0] < size / 4
 
 
-def test_answers_spill_to_a_file_when_that_is_allowed(hinge, backend):
+@pytest.mark.parametrize("buffers", ["", "proxy_buffers 8 8k; proxy_busy_buffers_size 8k;", "proxy_buffers 8 8k; proxy_busy_buffers_size 56k;"],
+                         ids=["default", "least busy", "most busy"])
+def test_answers_spill_to_a_file_when_that_is_allowed(hinge, backend, buffers):
     sent = threading.Event()
 
     def script(conn):
@@ -173,7 +175,7 @@ def test_answers_spill_to_a_file_when_that_is_allowed(hinge, backend):
         sent.set()
         conn.hang()
 
-    h = hinge.proxy(backend(script), "proxy_max_temp_file_size 100m; proxy_temp_path %%dir%%/temp;")
+    h = hinge.proxy(backend(script), f"proxy_max_temp_file_size 100m; proxy_temp_path %%dir%%/temp; {buffers}")
     with h.connect(rcvbuf=4096) as c:
         c.send(lines("GET / HTTP/1.1", "Host: a"))
         assert sent.wait(PATIENCE), "the backend waits for the client"
