@@ -42,15 +42,18 @@ static void drop_stash(struct h1_conn *c)
     c->stash_cap = 0;
 }
 
-/* Somebody else needs the scratch. Without memory the connection cannot go on: it is cut, and its owner sees that. */
-static void stash_now(struct scratch_holder *h)
+void h1_conn_stash(struct h1_conn *c, size_t least)
 {
-    struct h1_conn *c = container_of(h, struct h1_conn, hold);
-    if (stash_input(c, c->in_n < 1024 ? 1024 : c->in_n))
+    if (stash_input(c, c->in_n < least ? least : c->in_n))
         return;
     c->in_n = 0;
     shutdown(c->io.fd, SHUT_RDWR);
     worker_count(c->w, COUNT_MEMORY_REFUSED);
+}
+
+static void stash_now(struct scratch_holder *h)
+{
+    h1_conn_stash(container_of(h, struct h1_conn, hold), 1024);
 }
 
 void h1_conn_init(struct h1_conn *c, struct worker *w, int fd, const struct end_ops *ops,
@@ -96,20 +99,32 @@ static ssize_t receive(struct h1_conn *c, char *dst, size_t want)
     return n;
 }
 
-/* Behind kept bytes the input must stay in one piece: it goes on in the stash. Else the scratch is used. */
+/* Behind input that is still unread; in the scratch it is moved to the front if that makes the room. */
+static ssize_t read_on(struct h1_conn *c, size_t want)
+{
+    struct scratch *s = &c->w->scratch;
+    if (h1_conn_in_scratch(c) && c->in_n + want <= s->size) {
+        if (c->in + c->in_n + want > s->p + s->size) {
+            memmove(s->p, c->in, c->in_n);
+            c->in = s->p;
+        }
+    } else {
+        if (!stash_input(c, c->in_n + want))
+            return ERR_NOMEM;
+        scratch_drop(s, &c->hold);
+    }
+    ssize_t n = receive(c, c->in + c->in_n, want);
+    if (n > 0)
+        c->in_n += (size_t)n;
+    return n;
+}
+
+/* What is unread must stay in one piece: the input goes on where it lies. */
 ssize_t h1_conn_read(struct h1_conn *c, size_t want)
 {
     ssize_t n;
-    if (c->in_n) {
-        size_t cap = c->in_n + want;
-        if (!stash_input(c, cap))
-            return ERR_NOMEM;
-        scratch_drop(&c->w->scratch, &c->hold);
-        n = receive(c, c->stash + c->in_n, want);
-        if (n > 0)
-            c->in_n += (size_t)n;
-        return n;
-    }
+    if (c->in_n)
+        return read_on(c, want);
     if (c->stash)
         drop_stash(c);
     char *dst = scratch_take(&c->w->scratch, &c->hold);

@@ -84,8 +84,21 @@ void h1_conn_init(struct h1_conn *c, struct worker *w, int fd, const struct end_
 /* Closes the descriptor and drops all input. The memory stays until it is reaped. */
 void h1_conn_close(struct h1_conn *c);
 
-/* Reads once, at most `want` bytes, behind what is there. > 0, ERR_AGAIN, ERR_CLOSED, ERR_SYS, ERR_NOMEM. */
+/*
+ * Reads once, at most `want` bytes, behind what is there. > 0, ERR_AGAIN, ERR_CLOSED, ERR_SYS, ERR_NOMEM. Input that is
+ * stashed goes on in the stash, which is then as large as both together.
+ */
 ssize_t h1_conn_read(struct h1_conn *c, size_t want);
+static inline bool h1_conn_in_scratch(const struct h1_conn *c)
+{
+    return c->w->scratch.holder == &c->hold;
+}
+/*
+ * The input moves from the scratch, which somebody else needs, into a stash of at least `least` bytes. Without memory
+ * the connection cannot go on: it is cut, and its owner sees that. An owner who knows better than 1024 bytes calls this
+ * from a `hold.stash` of its own.
+ */
+void h1_conn_stash(struct h1_conn *c, size_t least);
 /*
  * Reads on behind input that lies in the scratch (or into the empty scratch) until `total` bytes are there or the
  * socket has no more. true: they are there. Input that was stashed stays as it is.

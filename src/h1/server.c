@@ -27,6 +27,11 @@ static void on_out_timer(struct timer *t);
 static void on_next(struct task *t);
 static void read_head(struct h1_server *s);
 
+static const struct client_server_conf *rules_conf(const struct h1_server *s)
+{
+    return s->client.listener->default_server->client;
+}
+
 int h1_worker_init(struct worker *w)
 {
     struct h1_worker *h = calloc(1, sizeof(*h));
@@ -115,6 +120,13 @@ void h1_worker_done(struct worker *w)
     w->h1 = NULL;
 }
 
+/* What has come of a head gets nginx's first buffer; a body's or a pipelined request's bytes no more than they need. */
+static void on_stash(struct scratch_holder *h)
+{
+    struct h1_server *s = container_of(h, struct h1_server, c.hold);
+    h1_conn_stash(&s->c, s->state == SERVER_HEAD ? (size_t)rules_conf(s)->header_buffer_size : 1024);
+}
+
 static void set_peer(struct client *cl, const struct addr *peer)
 {
     if (peer->sa.sa_family == AF_INET6)
@@ -135,6 +147,7 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
     }
     memset(s, 0, sizeof(*s));
     h1_conn_init(&s->c, w, fd, &h1_server_ops, on_io, on_in_timer, on_out_timer);
+    s->c.hold.stash = on_stash;
     task_init(&s->next, on_next);
     list_add_tail(&w->h1->connections, &s->link);
     s->gen = gen_use(w->gen);
@@ -147,15 +160,16 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
     worker_connections_add(w, 1);
     worker_count(w, COUNT_CONN_ACCEPTED);
     s->c.readable = true;
-    timer_set(&w->loop, &s->c.in_timer, s->client.listener->default_server->client->header_timeout);
+    timer_set(&w->loop, &s->c.in_timer, rules_conf(s)->header_timeout);
     read_head(s);
 }
 
 /* ---- heads ---- */
 
-static const struct client_server_conf *rules_conf(const struct h1_server *s)
+static uint32_t larger(uint64_t a, uint64_t b)
 {
-    return s->client.listener->default_server->client;
+    uint64_t n = a > b ? a : b;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
 static struct h1_rules rules_of(const struct client_server_conf *k)
@@ -166,9 +180,9 @@ static struct h1_rules rules_of(const struct client_server_conf *k)
         .underscores = k->underscores,
         .ignore_invalid = k->ignore_invalid,
         .max_fields = (uint32_t)k->max_fields,
-        .max_line = (uint32_t)k->large_buffer_size,
+        .max_line = larger(k->header_buffer_size, k->large_buffer_size),
         .max_name = 128,
-        .max_head = (uint32_t)(k->large_buffers * k->large_buffer_size),
+        .max_head = larger(k->header_buffer_size, k->large_buffers * k->large_buffer_size),
     };
 }
 
@@ -324,6 +338,22 @@ static void await_head(struct h1_server *s)
         h1_server_close(s);
 }
 
+/*
+ * How much to read of a head. A connection that has to keep a part of one holds client_header_buffer_size for it, and
+ * when that is full, as many of large_client_header_buffers as it needs. The scratch is everybody's: there it may be
+ * more.
+ */
+static size_t head_want(const struct h1_server *s)
+{
+    const struct client_server_conf *k = rules_conf(s);
+    if (likely(!s->c.in_n || h1_conn_in_scratch(&s->c)))
+        return H1_HEAD_READ;
+    size_t room = (size_t)k->header_buffer_size, large = (size_t)k->large_buffer_size;
+    if (s->c.in_n >= room)
+        room += ((s->c.in_n - room) / large + 1) * large;
+    return room - s->c.in_n;
+}
+
 static void read_head(struct h1_server *s)
 {
     struct h1_head *h = &s->c.w->h1->head;
@@ -346,7 +376,7 @@ static void read_head(struct h1_server *s)
             await_head(s);
             return;
         }
-        ssize_t n = h1_conn_read(&s->c, H1_HEAD_READ);
+        ssize_t n = h1_conn_read(&s->c, head_want(s));
         if (n == ERR_AGAIN)
             continue;
         if (n < 0) {

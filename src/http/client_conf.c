@@ -122,9 +122,10 @@ static const struct conf_value tokens_values[] = {
 static const struct directive directives[] = {
     SERVER_SLOT("client_header_timeout", CONF_MSEC, header_timeout, 0, 0, "60s", "client_header_timeout TIME;",
                 "How long a client may take to send the whole head of a request. Then the answer is 408."),
-    TUNING("client_header_buffer_size", HS, 1, "client_header_buffer_size SIZE;",
-           "A head that arrives at once needs no buffer; for others there is as much as large_client_header_buffers "
-           "allow."),
+    SERVER_SLOT("client_header_buffer_size", CONF_SIZE, header_buffer_size, 1, 16 << 20, "1k",
+                "client_header_buffer_size SIZE;",
+                "The memory that a connection takes when part of a request's head has come; when that is full it takes "
+                "large_client_header_buffers, one after the other. A head that comes whole takes neither."),
     {
         .name = "large_client_header_buffers",
         .contexts = HS,
@@ -138,7 +139,7 @@ static const struct directive directives[] = {
         .set = set_large_buffers,
         .usage = "large_client_header_buffers NUMBER SIZE;",
         .doc = "SIZE bounds the request line (beyond it: 414) and each header line (431); NUMBER times SIZE bounds the "
-               "whole head (431).",
+               "whole head (431). A larger client_header_buffer_size is the bound of both.",
     },
     SERVER_SLOT(
         "max_headers", CONF_NUM, max_fields, 1, 1000, "100", "max_headers NUMBER;",

@@ -17,10 +17,11 @@
 /* Directives that a client connection obeys; level http and server. The listener's default server decides until the
  * host is known. */
 struct client_server_conf {
-    uint64_t header_timeout;    /* client_header_timeout, ms */
-    uint64_t large_buffers;     /* large_client_header_buffers: number ... */
-    uint64_t large_buffer_size; /* ... and size: the longest line; number * size: the largest head */
-    uint64_t max_fields;        /* max_headers */
+    uint64_t header_timeout;     /* client_header_timeout, ms */
+    uint64_t header_buffer_size; /* client_header_buffer_size: what is held first of a head that has begun */
+    uint64_t large_buffers;      /* large_client_header_buffers: number ... */
+    uint64_t large_buffer_size;  /* ... and size: the longest line; number * size: the largest head */
+    uint64_t max_fields;         /* max_headers */
     bool underscores, ignore_invalid, merge_slashes;
     uint32_t compat; /* http1_compat: COMPAT_* */
 };

@@ -44,6 +44,26 @@ def test_smaller_buffers_allow_less(hinge):
     assert h.ask(lines("GET / HTTP/1.1", "Host: a", *(f"X-{i}: {'a' * 900}" for i in range(5)))).status == 431
 
 
+def test_a_larger_first_buffer_allows_longer_lines_too(hinge):
+    h = hinge.server("client_header_buffer_size 16k;" + HELLO)
+    assert h.ask(with_uri(15000)).status == 200
+    assert h.ask(with_field(15000)).status == 200
+    assert h.ask(with_uri(17000)).status == 414
+    assert h.ask(with_field(17000)).status == 431
+
+
+def test_a_head_that_comes_in_many_parts_is_read(hinge):
+    """Two at a time, so that neither has the read buffer for itself; their lines fill the first buffer and large ones."""
+    h = hinge.server("client_header_buffer_size 200; large_client_header_buffers 4 600;" + HELLO)
+    wire = lines("GET / HTTP/1.1", "Host: a", *(f"X-{i}: {'a' * 500}" for i in range(4)))
+    with h.connect() as a, h.connect() as b:
+        for at in range(0, len(wire), 97):
+            a.send(wire[at:at + 97])
+            b.send(wire[at:at + 97])
+            time.sleep(0.002)
+        assert a.response().status == b.response().status == 200
+
+
 def test_max_headers_counts_fields(hinge):
     h = hinge.server("max_headers 10;" + HELLO)
     assert h.ask(lines("GET / HTTP/1.1", "Host: a", *["X: y"] * 9)).status == 200
