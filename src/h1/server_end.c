@@ -3,7 +3,8 @@
  *
  * Whether the connection may be kept is decided once, when the head of the answer is composed, because the head has to
  * say so. What cannot be kept: a request that was refused, a body that is not read whole and is not small, a client
- * that waits for a 100 that it will not get, a connection that has served its number or its time.
+ * that waits for a 100 that it will not get, a connection that has served its number or its time, a browser that breaks
+ * kept connections.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -13,6 +14,7 @@
 #include "base/err.h"
 #include "base/strb.h"
 #include "h1/server_priv.h"
+#include "http/old_browser.h"
 
 enum { DRAIN_MAX = 64 << 10, HEAD_ROOM = 256 };
 
@@ -44,7 +46,8 @@ static bool may_keep(const struct h1_server *s, const struct exchange *x, const 
 {
     return !x->refuse && !s->last && !s->c.w->draining && x->req.keep_alive && k->keepalive_timeout &&
            s->client.requests < k->keepalive_requests &&
-           loop_now(&s->c.w->loop) - s->client.since < k->keepalive_time && body_drainable(s);
+           loop_now(&s->c.w->loop) - s->client.since < k->keepalive_time && body_drainable(s) &&
+           !old_browser_breaks(&x->req, k->keepalive_disable);
 }
 
 /* The answer's body fact as this client must be told it. */

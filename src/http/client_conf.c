@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "conf/units.h"
+#include "http/old_browser.h"
 
 /* large_client_header_buffers NUMBER SIZE; a size below nginx's smallest connection pool is refused as there. */
 static int set_large_buffers(struct conf_ctx *cf, const struct conf_node *node, void *conf)
@@ -76,6 +77,13 @@ static int set_in_file_only(struct conf_ctx *cf, const struct conf_node *node, v
 static const struct conf_value compat_values[] = {
     { "bare_lf", COMPAT_BARE_LF },
     { "fragment", COMPAT_FRAGMENT },
+    { NULL, 0 },
+};
+
+static const struct conf_value browser_values[] = {
+    { "none", 0 },
+    { "msie6", OLD_MSIE6 },
+    { "safari", OLD_SAFARI },
     { NULL, 0 },
 };
 
@@ -190,8 +198,20 @@ static const struct directive directives[] = {
                   "How many requests one client connection may carry."),
     LOCATION_SLOT("keepalive_time", CONF_MSEC, keepalive_time, 0, 0, "1h", "keepalive_time TIME;",
                   "How long requests are taken from one client connection; it closes after the next answer."),
-    TUNING("keepalive_disable", HSL, 2, "keepalive_disable none | BROWSER ...;",
-           "The browsers that it names (MSIE 6, Safari 5 of 2010) broke kept connections; nothing is done for them."),
+    {
+        .name = "keepalive_disable",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 2,
+        .type = CONF_BITS,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct client_location_conf, keepalive_disable),
+        .values = browser_values,
+        .def = "msie6",
+        .usage = "keepalive_disable none | msie6 | safari ...;",
+        .doc = "Browsers whose connections are not kept, by their User-Agent. msie6: old Internet Explorers, after a "
+               "POST. safari: Safari and its like on macOS, after any request.",
+    },
     LOCATION_SLOT("client_max_body_size", CONF_OFFSET, max_body_size, 0, 0, "1m", "client_max_body_size SIZE;",
                   "The largest request body; a larger one is answered with 413. 0: any size."),
     LOCATION_SLOT("client_body_buffer_size", CONF_SIZE, body_buffer_size, 1, 1 << 30, "16k",

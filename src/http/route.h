@@ -33,7 +33,8 @@ struct client_location_conf {
     uint64_t body_timeout, send_timeout;
     uint64_t keepalive_timeout, keepalive_header; /* keepalive_header: seconds for the Keep-Alive field, 0: none */
     uint64_t keepalive_requests, keepalive_time;
-    uint64_t max_body_size; /* 0: unlimited */
+    uint32_t keepalive_disable; /* OLD_* of http/old_browser.h */
+    uint64_t max_body_size;     /* 0: unlimited */
     uint64_t body_buffer_size;
     const struct bundle_entry *body_temp_dir; /* client_body_temp_path */
     uint32_t lingering_close;                 /* 0 off, 1 on, 2 always */

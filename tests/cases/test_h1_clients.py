@@ -1,10 +1,16 @@
 """HTTP/1 towards clients: keep-alive, pipelining, versions, methods, and how an answer is framed for whom."""
+import os
+import shutil
 import threading
 
 import pytest
 from tools.backend import answers, says, serve
+from tools.server import BINARY
 from tools.times import PATIENCE
 from tools.wire import answer, chunked, lines
+
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 
 
 def get(target="/", *fields, version="1.1"):
@@ -304,3 +310,33 @@ def test_a_date_and_a_server_are_sent_once(hinge, backend):
     h = hinge.proxy(backend(serve(lambda req: answer(b"", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Server: other"))))
     res = h.ask(get())
     assert res["Date"] and res["Server"]
+
+
+OLD_BROWSERS = ["Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.0)", "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)",
+                "Mozilla/4.0 (compatible; MSIE 5.5; Windows 98)", "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 5.1)", "MSIE 6.", "MSIE 6.0",
+                "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1) Opera 7.54",
+                "Mozilla/5.0 (Macintosh; U; PPC Mac OS X; en) AppleWebKit/125.2 (KHTML, like Gecko) Safari/125.8",
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0 Safari/537.36",
+                "Mozilla/5.0 (Windows; U; Windows NT 6.1) AppleWebKit/533.19 (KHTML, like Gecko) Safari/533.19", "curl/7.88.1"]
+KEEPALIVE_DISABLE = """
+    server {
+        listen %%port%%;
+        location / { return 200; }
+        location /none { keepalive_disable none; return 200; }
+        location /msie6 { keepalive_disable msie6; return 200; }
+        location /safari { keepalive_disable safari; return 200; }
+        location /both { keepalive_disable msie6 safari; return 200; }
+    }"""
+
+
+@pytest.mark.parametrize("binary", [BINARY, pytest.param(NGINX, marks=needs_nginx)], ids=["hinge", "nginx"])
+def test_keepalive_disable_knows_old_browsers(hinge, binary):
+    """The default is msie6. An old Internet Explorer is closed after a POST, an old Safari after anything."""
+    old_msie, old_safari = (0, 2, 5), (7,)
+    h = hinge.http(KEEPALIVE_DISABLE, binary=binary)
+    for target, msie6, safari in (("/", 1, 0), ("/none", 0, 0), ("/msie6", 1, 0), ("/safari", 0, 1), ("/both", 1, 1)):
+        for i, agent in enumerate(OLD_BROWSERS):
+            for method in ("GET", "POST"):
+                res = h.ask(lines(f"{method} {target} HTTP/1.1", "Host: a", f"User-Agent: {agent}", *["Content-Length: 0"] * (method == "POST")))
+                closes = bool(safari and i in old_safari or msie6 and i in old_msie and method == "POST")
+                assert (res.status, res["Connection"] == "close") == (200, closes), (target, agent, method)
