@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/strb.h"
 #include "conf/nearest.h"
+#include "conf/nginx_names.h"
 #include "conf/schema_priv.h"
 
 static const struct {
@@ -49,7 +50,7 @@ static slice meant(const struct conf_ctx *cf, slice wanted)
 
 static int unknown(struct conf_ctx *cf, const struct conf_node *node)
 {
-    slice near = meant(cf, node->name), hint = SLICE_NONE;
+    slice hint = nginx_name_hint(cf->arena, node->name), near = hint.n ? SLICE_NONE : meant(cf, node->name);
     if (near.n)
         hint = arena_printf(cf->arena, "did you mean \"%.*s\"?", SLICE_FMT(near));
     conf_diag_add(cf->diag, CONF_EMERG, node->pos, hint, "unknown directive \"%.*s\"", SLICE_FMT(node->name));

@@ -134,6 +134,17 @@ def test_an_error_shows_the_line_and_a_likely_name(hinge):
     assert re.search(r"proxy_pass\b", said)
 
 
+@pytest.mark.parametrize("line, hint", [
+    ("http { image_filter off; }", "this is a directive of nginx that hinge does not have (yet)"),
+    ("http { server { more_set_headers x; } }", "this is a directive of the headers-more module for nginx that hinge does not have (yet)"),
+    ("mail { }", "mail proxying is not part of hinge"),
+], ids=["nginx", "module", "mail"])
+def test_a_directive_of_nginx_that_is_not_there_is_called_that(hinge, line, hint):
+    code, said = verdict(hinge, f"events {{ }} {line}\n")
+    assert code == 1
+    assert hint in said and "did you mean" not in said, said
+
+
 def test_an_error_in_an_included_file_names_that_file(hinge):
     h = hinge.prepare("events { }\nhttp {\n  include conf.d/*.conf;\n}\n")
     h.write("conf.d/a.conf", "server { return 200; }\n")
