@@ -181,8 +181,9 @@ bool conf_scope_has(const struct conf_ctx *cf, const struct conf_scope *s, const
 }
 
 /*
- * The table entry behind a node: the one being applied, the one whose data lines these are, or the one of that name. A
- * block that is named later, by finish, stands for its level: how a block is written helps nobody then.
+ * The table entry behind a node: the one being applied, the one whose data lines these are, or the one of that name
+ * where the node stands, which need not be where the reader is by now. A block that is named later, by finish, stands
+ * for its level: how a block is written helps nobody then.
  */
 static const struct directive *directive_of(const struct conf_ctx *cf, const struct conf_node *node)
 {
@@ -191,8 +192,9 @@ static const struct directive *directive_of(const struct conf_ctx *cf, const str
         return cf->entry->directive;
     if (node->block)
         return NULL;
+    unsigned context = node->parent ? context_of_block(node->parent->name) : 0;
     const struct schema_entry *first = map_get(&cf->schema->directives, node->name), *e = first;
-    while (e && !(e->directive->contexts & cf->context))
+    while (e && !(e->directive->contexts & (context ? context : cf->context)))
         e = e->next;
     return e ? e->directive : first ? first->directive : NULL;
 }

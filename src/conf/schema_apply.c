@@ -28,6 +28,15 @@ void contexts_text(struct strb *b, unsigned contexts)
     }
 }
 
+unsigned context_of_block(slice name)
+{
+    for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++) {
+        if (slice_eq(name, slice_str(context_names[i].name)))
+            return context_names[i].context;
+    }
+    return name.n ? 0 : CONF_MAIN;
+}
+
 /* The name that was meant: the nearest one that may stand here, else the nearest one of all. */
 static slice meant(const struct conf_ctx *cf, slice wanted)
 {

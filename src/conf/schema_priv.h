@@ -16,6 +16,8 @@ struct schema_entry {
 size_t directive_slot(const struct directive *d);
 /* "http, server, location" */
 void contexts_text(struct strb *b, unsigned contexts);
+/* The context that a block of this name opens, CONF_MAIN for the empty name (the root); 0: none that is so called. */
+unsigned context_of_block(slice name);
 /* Usage, values and the like of a directive as lines of a hint, behind `first` (may be empty); in cf's arena. */
 slice conf_hint(struct conf_ctx *cf, const struct conf_node *node, slice first);
 /* The same for the directive that is being applied, if any. */

@@ -3,6 +3,8 @@
  */
 #include "proxy/proxy_test.h"
 
+#include <stdio.h>
+
 #include "failmalloc.h"
 #include "proxy/headers.h"
 
@@ -78,6 +80,27 @@ static void test_refused(void **state)
     };
     for (size_t i = 0; i < array_len(table); i++)
         refuse(&table[i]);
+}
+
+/* The usage is that of the line where it stands, also when something is found out about it later. */
+static void test_usage(void **state)
+{
+    static const struct refusal table[] = {
+        { "upstream u { server nosuch.example:81; }", "usage: server ADDRESS " },
+        { "upstream u { server 127.0.0.1 weight=0; }", "usage: server ADDRESS " },
+        { "upstream u { server; }", "usage: server ADDRESS " },
+        { "server x { }", "usage: server { ... }" },
+        { "server;", "usage: server { ... }" },
+    };
+    for (size_t i = 0; i < array_len(table); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "http { %s }", table[i].inner);
+        struct config *c = config_new(slice_str(text));
+        assert_null(c->gen);
+        if (!slice_starts(c->diag.first->hint, slice_str(table[i].text)))
+            fail_msg("%s: %.*s", text, SLICE_FMT(c->diag.first->hint));
+        config_free(c);
+    }
 }
 
 static struct config *accept_text(slice text)
@@ -267,9 +290,9 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_upstream),    cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_inheritance), cmocka_unit_test(test_implicit),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_usage),         cmocka_unit_test(test_upstream),
+        cmocka_unit_test(test_reload),   cmocka_unit_test(test_defaults),      cmocka_unit_test(test_inheritance),
+        cmocka_unit_test(test_implicit), cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
