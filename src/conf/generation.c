@@ -53,17 +53,20 @@ static int parse_all(struct conf_ctx *cf, struct conf_node *roots[2])
     return rc;
 }
 
-/* Every root is applied even after an error, so that a user is told all that is wrong at once. */
+/* Everything is done even after an error, so that a user is told all that is wrong at once. */
 static int build(struct conf_ctx *cf)
 {
     struct conf_node *roots[2] = { NULL, NULL };
     int rc = parse_all(cf, roots);
-    for (size_t i = array_len(roots); i-- > 0;) {
+    cf->partial = rc != OK;
+    for (size_t i = array_len(roots); i-- > 0 && rc != ERR_NOMEM;) {
         int applied = roots[i] ? conf_apply(cf, roots[i], CONF_MAIN) : OK;
         rc = applied < 0 ? applied : rc;
     }
-    if (rc == OK)
-        rc = conf_scope_merge(cf, cf->scope[SCOPE_MAIN]);
+    if (rc != ERR_NOMEM && !cf->partial) {
+        int merged = conf_scope_merge(cf, cf->scope[SCOPE_MAIN]);
+        rc = merged < 0 ? merged : rc;
+    }
     if (rc != ERR_NOMEM && vars_check(cf) < 0)
         rc = ERR_SYNTAX;
     return rc == OK && cf->diag->errors ? ERR_SYNTAX : rc;

@@ -151,7 +151,8 @@ struct conf_scope *conf_scope_enter(struct conf_ctx *cf, enum conf_scope_kind ki
     /* one more than needed, so that an empty schema is no special case */
     s->conf = arena_new_n(cf->arena, void *, cf->schema->nfeatures + 1);
     s->set = arena_new_n(cf->arena, uint64_t, cf->schema->ndirectives / 64 + 1);
-    if (!s->conf || !s->set)
+    s->spoiled = arena_new_n(cf->arena, bool, cf->schema->nfeatures + 1);
+    if (!s->conf || !s->set || !s->spoiled)
         return NULL;
     s->kind = kind;
     s->node = node;

@@ -104,10 +104,14 @@ struct feature {
     size_t size[SCOPE_KINDS]; /* of the struct at each scope, 0: none */
     /*
      * Called once for each distinct struct after inheritance (parent NULL at the outermost level): checks that need
-     * more than one directive, derived values. May be NULL. `node` is the block the scope belongs to.
+     * more than one directive, derived values. May be NULL. `node` is the block the scope belongs to. It is left out
+     * where a directive of the feature was refused, so that an error is not followed by others that it causes; no
+     * generation comes of that. A feature with checks that stand for themselves is called there too (finish_spoiled)
+     * and looks at cf->spoiled.
      */
     int (*finish)(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
                   const void *parent);
+    bool finish_spoiled;
     unsigned id;          /* dense; set by schema_init */
     unsigned first_index; /* of its directives in the schema; set by schema_init */
 };
@@ -137,6 +141,7 @@ struct conf_scope {
     struct conf_scope *parent; /* the outer level of the same kind, or NULL */
     void **conf;               /* by feature id */
     uint64_t *set;             /* bit per schema directive: set at this level */
+    bool *spoiled;             /* by feature id: a line of it was refused here or around; filled by the merge */
     bool merged;
 };
 
@@ -156,6 +161,8 @@ struct conf_ctx {
     const struct schema_entry *entry;
     const struct conf_node *node;
     struct map warned; /* names of CONF_TUNING directives seen */
+    bool spoiled;      /* while finish runs: what it sees lacks a line that was refused */
+    bool partial;      /* the files could not be read whole: what seems to be missing may be there */
 };
 
 /*
@@ -181,8 +188,8 @@ void *conf_scope_own(struct conf_ctx *cf, struct conf_scope *s, const struct fea
 int conf_apply(struct conf_ctx *cf, const struct conf_node *block, enum conf_context context);
 
 /*
- * After everything was applied: inheritance and finish for the level, outer levels that are not merged yet first. Doing
- * it again changes nothing. OK, ERR_SYNTAX (reported) or ERR_NOMEM.
+ * After everything was applied, with errors or without: inheritance and finish for the level, outer levels that are not
+ * merged yet first. Doing it again changes nothing. OK, ERR_SYNTAX (reported) or ERR_NOMEM.
  */
 int conf_scope_merge(struct conf_ctx *cf, struct conf_scope *s);
 

@@ -159,12 +159,17 @@ static int write_value(struct conf_ctx *cf, const struct schema_entry *e, const 
     return r;
 }
 
+/* Errors inside a block are those of its own lines: they say nothing about the directive that opens it. */
 static int apply_entry(struct conf_ctx *cf, const struct schema_entry *e, const struct conf_node *node)
 {
-    int r = check_form(cf, e->directive, node);
-    if (r < 0)
-        return r;
-    return e->directive->type == CONF_TUNING ? tuning(cf, e, node) : write_value(cf, e, node);
+    const struct directive *d = e->directive;
+    int r = check_form(cf, d, node);
+    bool formed = r == OK;
+    if (formed)
+        r = d->type == CONF_TUNING ? tuning(cf, e, node) : write_value(cf, e, node);
+    if (r < 0 && cf->scope[d->scope] && !(formed && d->type == CONF_BLOCK))
+        cf->scope[d->scope]->spoiled[e->feature->id] = true;
+    return r;
 }
 
 static int apply_node(struct conf_ctx *cf, const struct conf_node *node)

@@ -99,10 +99,29 @@ static int inherit_slot(struct conf_ctx *cf, struct conf_scope *s, const struct 
     return apply_default(cf, s, &e, conf);
 }
 
+/* What was refused around a level, or in the feature's main struct, is missing in it too. */
+static bool is_spoiled(const struct conf_ctx *cf, const struct conf_scope *s, const struct feature *f)
+{
+    return s->spoiled[f->id] || (s->parent && s->parent->spoiled[f->id]) || cf->scope[SCOPE_MAIN]->spoiled[f->id];
+}
+
+static int finish_feature(struct conf_ctx *cf, struct conf_scope *s, const struct feature *f, void *conf,
+                          const void *parent)
+{
+    if (!f->finish || (s->spoiled[f->id] && !f->finish_spoiled))
+        return OK;
+    cf->spoiled = s->spoiled[f->id];
+    int r = f->finish(cf, s->kind, s->node, conf, parent);
+    cf->spoiled = false;
+    s->spoiled[f->id] = s->spoiled[f->id] || r < 0;
+    return r;
+}
+
 static int merge_feature(struct conf_ctx *cf, struct conf_scope *s, const struct feature *f)
 {
     const void *parent = s->parent ? s->parent->conf[f->id] : NULL;
     int result = OK;
+    s->spoiled[f->id] = is_spoiled(cf, s, f);
     if (!s->conf[f->id] && parent) {
         s->conf[f->id] = (void *)parent;
         return OK;
@@ -119,7 +138,7 @@ static int merge_feature(struct conf_ctx *cf, struct conf_scope *s, const struct
         if (r == ERR_NOMEM)
             return r;
     }
-    int r = f->finish ? f->finish(cf, s->kind, s->node, conf, parent) : OK;
+    int r = finish_feature(cf, s, f, conf, parent);
     return r < 0 ? r : result;
 }
 

@@ -489,6 +489,44 @@ static void refused_value(void **state)
     done(&f);
 }
 
+/* An error is told once, at its level, and not followed by what a check says that misses the refused line. */
+static void spoiled_levels(void **state)
+{
+    expect_bad(SLICE("http { num x; size 7; }"), "1:12 \"num\" directive invalid number");
+    expect_bad(SLICE("http { num x; server { size 7; location a { size 7; } } }"),
+               "1:12 \"num\" directive invalid number");
+    expect_bad(SLICE("http { size 7; server { num 4; location a { num 6; } } }"), "1:1 seven is not done");
+    expect_bad(SLICE("http { other_value x; size 7; }"),
+               "1:20 \"other_value\" directive invalid number|1:1 seven is not done");
+    expect_bad(SLICE("http { server { unknown; location a { size 7; } } }"),
+               "1:17 unknown directive \"unknown\"|1:26 seven is not done");
+}
+
+static unsigned spoiled_seen;
+
+static int looking_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
+                          const void *parent)
+{
+    spoiled_seen += cf->spoiled;
+    return toy_finish(cf, kind, node, conf, parent);
+}
+
+static void some_checks_are_made_all_the_same(void **state)
+{
+    toy.finish = looking_finish;
+    toy.finish_spoiled = true;
+    spoiled_seen = 0;
+    expect_bad(SLICE("http { num x; size 7; }"), "1:12 \"num\" directive invalid number|1:1 seven is not done");
+    assert_int_equal(spoiled_seen, 1);
+    struct fixture f;
+    run(&f, SLICE("http { num 4; }"));
+    assert_int_equal(f.result, OK);
+    assert_int_equal(spoiled_seen, 1);
+    done(&f);
+    toy.finish = toy_finish;
+    toy.finish_spoiled = false;
+}
+
 static void manual(void **state)
 {
     struct schema s;
@@ -514,10 +552,12 @@ static void manual(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),    cmocka_unit_test(values),       cmocka_unit_test(inheritance),
-        cmocka_unit_test(shared_slot), cmocka_unit_test(wrong_values), cmocka_unit_test(wrong_lines),
-        cmocka_unit_test(hints),       cmocka_unit_test(warnings),     cmocka_unit_test(refused_value),
-        cmocka_unit_test(manual),
+        cmocka_unit_test(defaults),       cmocka_unit_test(values),
+        cmocka_unit_test(inheritance),    cmocka_unit_test(shared_slot),
+        cmocka_unit_test(wrong_values),   cmocka_unit_test(wrong_lines),
+        cmocka_unit_test(hints),          cmocka_unit_test(warnings),
+        cmocka_unit_test(refused_value),  cmocka_unit_test(manual),
+        cmocka_unit_test(spoiled_levels), cmocka_unit_test(some_checks_are_made_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,12 @@ int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct 
 
 /* ---- merging ---- */
 
+/* Of two results the one to go on with: what is out of memory stops at once, an error is kept for the end. */
+static int worse(int a, int b)
+{
+    return b == OK || a == ERR_NOMEM ? a : b;
+}
+
 /* Parents first; the scope being merged is the current one, for what a finish function looks up. */
 static int merge(struct conf_ctx *cf, struct conf_scope *s)
 {
@@ -49,7 +55,7 @@ static int merge_locations(struct conf_ctx *cf, struct http_main *m, struct loca
         if (one == ERR_NOMEM)
             return one;
         rc = one != OK ? one : rc;
-        if (one == OK && l->children) {
+        if (l->children) {
             l = l->children;
             continue;
         }
@@ -64,21 +70,21 @@ static int merge_locations(struct conf_ctx *cf, struct http_main *m, struct loca
 static int merge_all(struct conf_ctx *cf, struct http_main *m, struct conf_scope *server, struct conf_scope *location)
 {
     int rc = merge(cf, server);
-    if (rc == OK)
-        rc = merge(cf, location);
-    if (rc != OK)
+    if (rc != ERR_NOMEM)
+        rc = worse(rc, merge(cf, location));
+    if (rc == ERR_NOMEM)
         return rc;
     for (struct server_build *s = m->servers; s; s = s->next) {
         struct conf_scope *before = cf->scope[SCOPE_SERVER];
         m->server = s;
         cf->scope[SCOPE_SERVER] = s->scope;
         int one = merge(cf, s->scope);
-        if (one == OK)
-            one = merge_locations(cf, m, &s->base);
+        if (one != ERR_NOMEM)
+            one = worse(one, merge_locations(cf, m, &s->base));
         cf->scope[SCOPE_SERVER] = before;
         if (one == ERR_NOMEM)
             return one;
-        rc = one != OK ? one : rc;
+        rc = worse(rc, one);
     }
     m->server = NULL;
     return rc;
@@ -103,10 +109,10 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
     if (!location)
         return ERR_NOMEM;
     int rc = conf_apply(cf, node, CONF_HTTP);
-    if (rc == OK)
-        rc = merge_all(cf, m, server, location);
-    if (rc == OK)
-        rc = router_build(cf, m, location);
+    if (rc != ERR_NOMEM && !cf->partial)
+        rc = worse(rc, merge_all(cf, m, server, location));
+    if (rc != ERR_NOMEM && !cf->partial)
+        rc = worse(rc, router_build(cf, m, location));
     conf_scope_leave(cf, location);
     conf_scope_leave(cf, server);
     cf->context = outer;
@@ -161,8 +167,8 @@ static int server_block(struct conf_ctx *cf, const struct conf_node *node, void 
     m->server = s;
     m->location = &s->base;
     int rc = conf_apply(cf, node, CONF_SERVER);
-    int listening = s->listens ? OK : listen_default(cf, &s->listens);
-    int named = default_name(cf, s);
+    int listening = s->listens || rc != OK ? OK : listen_default(cf, &s->listens);
+    int named = rc == OK ? default_name(cf, s) : OK;
     m->server = NULL;
     m->location = NULL;
     conf_scope_leave(cf, s->base.scope);

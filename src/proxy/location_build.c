@@ -59,7 +59,9 @@ static int fill(struct conf_ctx *cf, struct location_build *l, void *const *oute
     loc->internal = level->internal;
     loc->content = l->content;
     loc->content_conf = l->content_feature ? conf_get(loc->conf, l->content_feature) : NULL;
-    return policies_build(cf->arena, loc, outer);
+    loc->policies = loc->response_policies = loc->end_policies = no_policies;
+    /* after an error nothing will run here, and what policies look at may not be finished */
+    return cf->diag->errors ? OK : policies_build(cf->arena, loc, outer);
 }
 
 static struct location_entry *entry_new(struct conf_ctx *cf, const struct location *loc)

@@ -70,6 +70,8 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
     struct proxy_conf *c = conf;
     if (kind != SCOPE_LOCATION)
         return OK;
+    if (cf->spoiled)
+        return pass_compile(cf, c); /* hosts that nobody knows */
     int rc = check_buffers(cf, node, c);
     if (rc == OK)
         rc = headers_compile(cf, c, parent);
@@ -352,4 +354,5 @@ struct feature proxy_feature = {
     .ndirectives = array_len(directives),
     .size = { [SCOPE_LOCATION] = sizeof(struct proxy_conf) },
     .finish = finish,
+    .finish_spoiled = true,
 };

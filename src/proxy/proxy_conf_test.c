@@ -103,6 +103,77 @@ static void test_usage(void **state)
     }
 }
 
+/* "LINE text" of each error. */
+static void expect_errors(slice text, const char *const *want, size_t n)
+{
+    struct config *c = config_new(text);
+    const struct conf_message *m = c->diag.first;
+    assert_null(c->gen);
+    for (size_t i = 0; i < n; i++, m = m->next) {
+        char got[512] = "";
+        if (m)
+            snprintf(got, sizeof(got), "%u %.*s", m->pos.line, SLICE_FMT(m->text));
+        assert_string_equal(got, want[i]);
+    }
+    if (m)
+        fail_msg("and: %.*s", SLICE_FMT(m->text));
+    config_free(c);
+}
+
+/* What only comes out when levels are merged and structures built is told beside what was wrong before. */
+static void test_every_error(void **state)
+{
+    static const char *const want[] = {
+        "2 unknown directive \"foo\"",
+        "3 host not found in upstream \"nosuch.example\"",
+        "3 host not found in upstream \"other.example\"",
+        "4 invalid parameter \"weight=q\"",
+        "4 host not found in upstream \"third.example\"",
+        "5 duplicate upstream \"v\"",
+        "5 unknown directive \"bar\"",
+        "8 pcre2_compile() failed: missing closing parenthesis in \"(\"",
+        "8 unknown directive \"worse\"",
+        "13 invalid value \"x\"",
+        "10 \"proxy_busy_buffers_size\" must be equal to or greater than the maximum of the value of "
+        "\"proxy_buffer_size\" and one of the \"proxy_buffers\"",
+        "13 host not found in upstream \"fourth.example\"",
+        "9 duplicate location \"/a\"",
+        "12 a duplicate default server for 127.0.0.1:1",
+    };
+    expect_errors(SLICE("http {\n"
+                        "  foo;\n"
+                        "  upstream u { server nosuch.example; server other.example; }\n"
+                        "  upstream v { server 127.0.0.1 weight=q; server third.example backup; }\n"
+                        "  upstream v { server 127.0.0.1; bar; }\n"
+                        "  server { listen 127.0.0.1:1 default_server;\n"
+                        "    location /a { proxy_pass http://v; }\n"
+                        "    location ~ ( { worse; }\n"
+                        "    location /a { }\n"
+                        "    location /b { proxy_busy_buffers_size 2k; location /b/c { proxy_method GET; } }\n"
+                        "  }\n"
+                        "  server { listen 127.0.0.1:1 default_server;\n"
+                        "    location /c { proxy_buffers 2 x; proxy_busy_buffers_size 32k; proxy_pass "
+                        "http://fourth.example; }\n"
+                        "  }\n"
+                        "}\n"),
+                  want, array_len(want));
+}
+
+/* A line that was refused is not missed by others. */
+static void test_no_error_of_an_error(void **state)
+{
+    static const char *const server[] = { "1 invalid parameter \"weight=q\"" };
+    static const char *const listen[] = { "2 invalid port in \"127.0.0.1:x\" of the \"listen\" directive",
+                                          "3 invalid port in \"127.0.0.1:y\" of the \"listen\" directive" };
+    static const char *const partial[] = { "1 unexpected end of file, expecting \"}\"" };
+    expect_errors(SLICE("http { upstream u { server 127.0.0.1 weight=q; server 127.0.0.2 backup; } }"), server, 1);
+    expect_errors(SLICE("http { upstream u { server 127.0.0.1 weight=q; } }"), server, 1);
+    expect_errors(SLICE("http {\nserver { listen 127.0.0.1:x; server_name a; }\n"
+                        "server { listen 127.0.0.1:y; server_name a; } }"),
+                  listen, 2);
+    expect_errors(SLICE("http { upstream u { "), partial, 1);
+}
+
 static struct config *accept_text(slice text)
 {
     struct config *c = config_new(text);
@@ -290,9 +361,11 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_usage),         cmocka_unit_test(test_upstream),
-        cmocka_unit_test(test_reload),   cmocka_unit_test(test_defaults),      cmocka_unit_test(test_inheritance),
-        cmocka_unit_test(test_implicit), cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_every_error), cmocka_unit_test(test_no_error_of_an_error),
+        cmocka_unit_test(test_upstream),    cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_inheritance),
+        cmocka_unit_test(test_implicit),    cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_sco
         struct server *server = s->server;
         server->conf = s->scope->conf;
         server->client = conf_get(server->conf, &client_feature);
-        server->name = server_name_shown(s->names);
+        server->name = s->names ? server_name_shown(s->names) : SLICE_NONE; /* none: its block was refused */
         int one = location_build_all(cf, s, http);
         if (one == ERR_NOMEM)
             return one;

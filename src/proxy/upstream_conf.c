@@ -134,22 +134,33 @@ static int set_make(struct conf_ctx *cf, struct upstream *u, struct peer_set *se
     return OK;
 }
 
-static int upstream_build(struct conf_ctx *cf, struct upstream *u, const struct decl *first)
+/* Every name that nobody knows is reported. */
+static int resolve_all(struct conf_ctx *cf, const struct decl *first, struct resolved **out)
 {
     size_t n = 0, i = 0;
+    int result = OK;
     for (const struct decl *d = first; d; d = d->next)
         n++;
-    struct resolved *r = arena_new_n(cf->arena, struct resolved, n);
+    struct resolved *r = arena_new_n(cf->arena, struct resolved, n + 1);
     if (!r)
         return ERR_NOMEM;
     for (const struct decl *d = first; d; d = d->next, i++) {
         int rc = endpoint_resolve(cf, &d->at, &r[i].v, &r[i].n);
         if (rc == ERR_NOTFOUND)
-            return conf_error(cf, d->node, 0, "host not found in upstream \"%.*s\"", SLICE_FMT(d->at.text));
-        if (rc != OK)
+            result = conf_error(cf, d->node, 0, "host not found in upstream \"%.*s\"", SLICE_FMT(d->at.text));
+        else if (rc != OK)
             return rc;
     }
-    int rc = set_make(cf, u, &u->primary, first, r, false);
+    *out = r;
+    return result;
+}
+
+static int upstream_build(struct conf_ctx *cf, struct upstream *u, const struct decl *first)
+{
+    struct resolved *r;
+    int rc = resolve_all(cf, first, &r);
+    if (rc == OK)
+        rc = set_make(cf, u, &u->primary, first, r, false);
     if (rc == OK)
         rc = set_make(cf, u, &u->backup, first, r, true);
     if (rc != OK)
@@ -371,22 +382,26 @@ static int set_upstream(struct conf_ctx *cf, const struct conf_node *node, void 
     endpoint_cut(name, &host, &uri);
     if (name.n == 0 || uri.n || slice_istarts(name, SLICE("unix:")))
         return conf_error(cf, node, 0, "invalid host in upstream \"%.*s\"", SLICE_FMT(name));
-    int rc = upstream_register(cf, name, u);
-    if (rc == ERR_REFUSED)
-        return conf_error(cf, node, 0, "duplicate upstream \"%.*s\"", SLICE_FMT(name));
-    if (rc != OK)
-        return rc;
+    int known = upstream_register(cf, name, u);
+    if (known == ERR_REFUSED)
+        known = conf_error(cf, node, 0, "duplicate upstream \"%.*s\"", SLICE_FMT(name));
+    if (known == ERR_NOMEM)
+        return known;
 
     struct conf_scope *scope = conf_scope_enter(cf, SCOPE_UPSTREAM, node);
     if (!scope)
         return ERR_NOMEM;
     /* a block without any directive of ours still has to be refused for having no server */
     const struct upstream_conf *c = conf_scope_own(cf, scope, &upstream_feature);
-    rc = c ? conf_apply(cf, node, CONF_UPSTREAM) : ERR_NOMEM;
+    int rc = c ? conf_apply(cf, node, CONF_UPSTREAM) : ERR_NOMEM;
     if (rc == OK)
         rc = conf_scope_merge(cf, scope);
     conf_scope_leave(cf, scope);
-    return rc == OK ? upstream_finish(cf, node, u, c) : rc;
+    if (rc == OK && !cf->partial)
+        rc = upstream_finish(cf, node, u, c);
+    else if (rc == ERR_SYNTAX && !cf->partial) /* what was refused may be what would be missed; hosts are not */
+        resolve_all(cf, c->first, &(struct resolved *){ NULL });
+    return known == OK ? rc : known;
 }
 
 #define OURS(member) .offset = offsetof(struct upstream_conf, member)

@@ -128,6 +128,24 @@ def test_t_reports_every_error_of_a_file(hinge):
     assert [int(n) for n in re.findall(r"\[emerg\].* in \S+/nginx\.conf:(\d+)", said)] == [2, 5, 6]
 
 
+def test_t_reports_what_merging_finds_beside_other_errors(hinge):
+    code, said = verdict(hinge, """events { }
+        http {
+            nonsense;
+            log_format main "$remote_addr $nothing";
+            server {
+                listen 127.0.0.1:1 default_server;
+                proxy_busy_buffers_size 1k;
+                location /a { }
+                location /a { }
+            }
+            server { listen 127.0.0.1:1 default_server; }
+        }
+        """)
+    assert code == 1
+    assert [int(n) for n in re.findall(r"\[emerg\].* in \S+/nginx\.conf:(\d+)", said)] == [3, 5, 9, 11, 4]
+
+
 def test_an_error_shows_the_line_and_a_likely_name(hinge):
     _, said = verdict(hinge, "events { }\nhttp { server { location / { proxy_pas http://127.0.0.1:1; } } }\n")
     assert "proxy_pas http://127.0.0.1:1;" in said
