@@ -2,12 +2,28 @@
 
 static const char upper_hex[] = "0123456789ABCDEF";
 
+static bool log_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+slice escape_log_upto(slice s, size_t room)
+{
+    size_t i = 0;
+    for (size_t size = 0; i < s.n; i++) {
+        size += log_plain((unsigned char)s.p[i]) ? 1 : 4;
+        if (size > room)
+            break;
+    }
+    return slice_upto(s, i);
+}
+
 void escape_log(struct strb *out, slice s)
 {
     size_t done = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+        if (log_plain(c))
             continue;
         char text[4] = { '\\', 'x', upper_hex[c >> 4], upper_hex[c & 15] };
         strb_add(out, slice_of(s.p + done, i - done));

@@ -8,6 +8,8 @@
 
 /* nginx's log escaping: '"', '\' and everything outside of printable ASCII become \xHH. */
 void escape_log(struct strb *out, slice s);
+/* The longest beginning of s that takes at most `room` bytes when escaped so. */
+slice escape_log_upto(slice s, size_t room);
 /* JSON string content (RFC 8259 §7). Bytes above 0x7f stay, as in nginx: UTF-8 remains readable. */
 void escape_json(struct strb *out, slice s);
 /* The same, but bytes above 0x7f become \u00HH: valid JSON whatever comes. */

@@ -33,8 +33,21 @@ static void json_strings(void **state)
     check(escape_json_ascii, SLICE("\xc3\xbf\x7f"), "\\u00C3\\u00BF\\u007F");
 }
 
+/* What fits is cut at a whole byte of the source, never inside of an escape. */
+static void escapes_are_cut_whole(void **state)
+{
+    static const slice text = { "ab\"cd\n", 6 };
+    static const size_t fits[] = { 0, 1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 5, 6, 6 };
+    for (size_t room = 0; room < array_len(fits); room++) {
+        slice got = escape_log_upto(text, room);
+        assert_ptr_equal(got.p, text.p);
+        assert_int_equal(got.n, fits[room]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(log_lines_cannot_be_forged), cmocka_unit_test(json_strings) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(log_lines_cannot_be_forged), cmocka_unit_test(json_strings),
+                                        cmocka_unit_test(escapes_are_cut_whole) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

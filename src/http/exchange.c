@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/escape.h"
 #include "base/strb.h"
 #include "http/transform.h"
 
@@ -182,16 +183,16 @@ slice exchange_client_text(struct exchange *x)
     return out;
 }
 
-static void add_part(struct strb *b, const char *name, slice value, bool quoted)
+enum { QUOTED_MAX = 1024 };
+
+/* What a peer sent, so that its end and what follows cannot be mistaken: escaped as in an access log. */
+static void add_quoted(struct strb *b, const char *name, slice value)
 {
     if (!value.n)
         return;
-    strb_printf(b, ", %s: ", name);
-    if (quoted)
-        strb_char(b, '"');
-    strb_add(b, slice_upto(value, 1024));
-    if (quoted)
-        strb_char(b, '"');
+    strb_printf(b, ", %s: \"", name);
+    escape_log(b, escape_log_upto(value, QUOTED_MAX));
+    strb_char(b, '"');
 }
 
 void exchange_log(struct exchange *x, enum log_level level, const char *fmt, ...)
@@ -207,12 +208,12 @@ void exchange_log(struct exchange *x, enum log_level level, const char *fmt, ...
     if (n < 0)
         return;
     strb_init_fixed(&b, tail, sizeof(tail));
-    add_part(&b, "client", exchange_client_text(x), false);
+    strb_printf(&b, ", client: %.*s", SLICE_FMT(exchange_client_text(x)));
     strb_lit(&b, ", server: "); /* as nginx: there even when it has no name */
     strb_add(&b, x->server ? x->server->name : SLICE_NONE);
-    add_part(&b, "request", x->req.line, true);
-    add_part(&b, "upstream", x->upstream, true);
-    add_part(&b, "host", x->req.authority, true);
+    add_quoted(&b, "request", x->req.line);
+    add_quoted(&b, "upstream", x->upstream);
+    add_quoted(&b, "host", x->req.authority);
     log_text(x->log, level, x->client->number, slice_of(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1),
              strb_slice(&b));
 }

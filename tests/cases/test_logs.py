@@ -48,6 +48,23 @@ def test_escaping(hinge, escape, expected):
     assert (h.dir / "a.log").read_bytes() == expected.encode("latin-1") + b"\n"
 
 
+def test_a_request_cannot_forge_the_parts_of_an_error_line(hinge):
+    """nginx's error log has them as they came; here they are escaped as in an access log."""
+    h = serve(hinge, "error_log %%dir%%/e.log info;", "proxy_pass http://127.0.0.1:1;")
+    assert h.ask(lines('GET /?x",host:"forged HTTP/1.1', "Host: a")).status == 502
+    line = h.wait_lines("e.log")[0]
+    assert line.endswith('request: "GET /?x\\x22,host:\\x22forged HTTP/1.1", '
+                         'upstream: "http://127.0.0.1:1/?x\\x22,host:\\x22forged", host: "a"'), line
+
+
+def test_a_long_request_is_cut_in_the_error_log_at_a_whole_byte(hinge):
+    h = serve(hinge, "error_log %%dir%%/e.log info;", "proxy_pass http://127.0.0.1:1;")
+    assert h.ask(lines('GET /?' + '"' * 2000 + " HTTP/1.1", "Host: a")).status == 502
+    line = h.wait_lines("e.log")[0]
+    assert re.search(r'request: "GET /\?(\\x22)+", upstream: "http://127.0.0.1:1/\?(\\x22)+", host: "a"$', line), line
+    assert len(line) < 2500
+
+
 def test_json_of_missing_values_is_empty(hinge):
     h = serve(hinge, """log_format t escape=json '{"a":"$http_x_none","u":"$uri"}'; access_log %%dir%%/a.log t;""")
     h.get("/x%22y")
