@@ -26,12 +26,12 @@ const struct error_page *error_page_find(const struct location *l, unsigned stat
     return NULL;
 }
 
-/* "=" or "=CODE" before the target. */
+/* "=" or "=CODE" before the target. A final answer has no status below 200: clients would wait for another. */
 static int parse_overwrite(struct conf_ctx *cf, const struct conf_node *node, int arg, int *overwrite)
 {
     slice text = slice_from(node->args[arg].text, 1);
     uint64_t code = 0;
-    if (text.n && (slice_to_u64(text, &code) != OK || code < 100 || code > 999))
+    if (text.n && (slice_to_u64(text, &code) != OK || code < 200 || code > 999))
         return conf_error(cf, node, arg, "invalid value \"%.*s\"", SLICE_FMT(node->args[arg].text));
     *overwrite = (int)code;
     return OK;

@@ -213,6 +213,9 @@ static void refused(void **state)
         { "server { error_page x /a; }", "invalid value \"x\"" },
         { "server { error_page 200 /a; }", "value \"200\" must be between 300 and 599" },
         { "server { error_page 404 =x /a; }", "invalid value \"=x\"" },
+        { "server { error_page 404 =100 /a; }", "invalid value \"=100\"" },
+        { "server { error_page 404 =101 /a; }", "invalid value \"=101\"" },
+        { "server { error_page 404 =199 /a; }", "invalid value \"=199\"" },
         { "server { answer; }", "\"answer\" needs a location" },
     };
     for (size_t i = 0; i < array_len(table); i++)
