@@ -294,9 +294,9 @@ static bool worth_parsing(struct h1_scan *scan, const char *p, size_t n, const s
         if (at < end && (*at == '\n' || (*at == '\r' && end - at > 1 && at[1] == '\n')))
             return true;
         if ((size_t)(at - p) > scan->line)
-            scan->line = (size_t)(at - p);
+            scan->line = (uint32_t)(at - p);
     }
-    scan->seen = n;
+    scan->seen = (uint32_t)n;
     return n - scan->line > (size_t)rules->max_line + 1;
 }
 
@@ -332,8 +332,8 @@ static ptrdiff_t parse(struct h1_head *h, struct h1_scan *scan, const char *p, s
     if (rc == ERR_MORE && n > rules->max_head)
         rc = h1_fail(&s, H1_E_HEAD_LONG);
     if (rc == ERR_MORE) {
-        scan->seen = scan->parsed = n;
-        scan->line = (size_t)(s.line - p);
+        scan->seen = scan->parsed = (uint32_t)n;
+        scan->line = (uint32_t)(s.line - p);
     }
     return rc;
 }

@@ -74,11 +74,11 @@ struct h1_head {
     struct field hop[H1_FIELDS_MAX];    /* framing and hop-by-hop, and fields listed in Connection */
 };
 
-/* Progress over an incomplete head; zero it for each new head. */
+/* Progress over an incomplete head, which is no longer than max_head; zero it for each new head. */
 struct h1_scan {
-    size_t seen;   /* bytes known to hold no end of head */
-    size_t parsed; /* bytes at the last full parse */
-    size_t line;   /* where the line begins that is not complete yet */
+    uint32_t seen;   /* bytes known to hold no end of head */
+    uint32_t parsed; /* bytes at the last full parse */
+    uint32_t line;   /* where the line begins that is not complete yet */
 };
 
 /*
