@@ -11,6 +11,7 @@
 #include "conf/bundle.h"
 #include "conf/logs.h"
 #include "conf/units.h"
+#include "loop/job_pool.h"
 
 const struct core_conf *core_conf(const struct generation *g)
 {
@@ -282,6 +283,32 @@ static const struct directive core_directives[] = {
       .usage = "env VARIABLE[=VALUE];",
       .doc = "An environment variable that the engine inherits or gets. Of all others it sees only TZ and those that "
              "sanitizers read." },
+    { .name = "job_threads",
+      .contexts = CONF_MAIN,
+      .min_args = 1,
+      .max_args = 1,
+      .type = CONF_NUM,
+      .scope = SCOPE_MAIN,
+      AT(job_threads),
+      .min = 1,
+      .max = JOB_THREADS_MAX,
+      .def = "4",
+      .usage = "job_threads NUMBER;",
+      .doc = "How many threads the engine has for work that would hold a worker up, such as writing temporary files. "
+             "All workers share them. A thread is started when there is work for it." },
+    { .name = "job_queue",
+      .contexts = CONF_MAIN,
+      .min_args = 1,
+      .max_args = 1,
+      .type = CONF_NUM,
+      .scope = SCOPE_MAIN,
+      AT(job_queue),
+      .min = 1,
+      .max = 1U << 30,
+      .def = "65536",
+      .usage = "job_queue NUMBER;",
+      .doc = "How many jobs may wait for a thread. Beyond it a job is refused, and counted: what asked for it fails, "
+             "or does without." },
     { .name = "daemon",
       .contexts = CONF_MAIN,
       .min_args = 1,
@@ -385,7 +412,7 @@ static const struct directive core_directives[] = {
     TUNING("debug_connection", CONF_EVENTS, 1, "Set the level of error_log instead."),
     TUNING("timer_resolution", CONF_MAIN, 1, "The clock is read once a turn of the loop."),
     TUNING("pcre_jit", CONF_MAIN, 1, "Regular expressions are always compiled to machine code where that works."),
-    TUNING("thread_pool", CONF_MAIN, 3, "Workers are threads, and none hands work to others."),
+    TUNING("thread_pool", CONF_MAIN, 3, "There is one pool for work that blocks: see job_threads and job_queue."),
     TUNING("lock_file", CONF_MAIN, 1, "No lock file is needed."),
     TUNING("ssl_engine", CONF_MAIN, 1, "OpenSSL engines are not used."),
     TUNING("debug_points", CONF_MAIN, 1, "A broken invariant always aborts the engine; its stack is in the log."),

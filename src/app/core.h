@@ -41,6 +41,7 @@ struct core_conf {
     uint64_t shutdown_timeout; /* ms; 0: none */
     bool has_log, has_events;
     uint64_t worker_connections;
+    uint64_t job_threads, job_queue;
     uint64_t body_memory; /* bytes of queued bodies a worker may hold */
 };
 

@@ -27,6 +27,7 @@
 #include "app/watchdog.h"
 #include "base/attr.h"
 #include "base/err.h"
+#include "loop/job_pool.h"
 
 int engine_asked(void)
 {
@@ -106,6 +107,7 @@ static void offer(struct engine *e, struct generation *g)
     e->taking = g;
     e->taking_id = g->id;
     e->nworkers = n;
+    job_pool_set((unsigned)core_conf(g)->job_threads, core_conf(g)->job_queue);
     expect_acks(e, acks);
     for (struct worker_thread *t = e->threads; t; t = t->next) {
         if (!t->retiring && t->w.index >= n)
@@ -191,6 +193,7 @@ static void begin_stop(struct engine *e)
         return;
     e->state = ENGINE_STOPS;
     log_line(log_main, LEVEL_NOTICE, 0, "exiting");
+    job_pool_stop();
     for (struct worker_thread *t = e->threads; t; t = t->next)
         worker_stop(t);
 }
@@ -379,11 +382,15 @@ static int begin(struct engine *e)
     return rc == OK ? watchdog_init() : rc;
 }
 
-/* A worker or the loader may still run when the engine gives up; the process ends then, and nothing needs freeing. */
+/*
+ * A worker or the loader may still run when the engine gives up; the process ends then, and nothing needs freeing. The
+ * job pool's threads have no work left when all workers have gone.
+ */
 static void end(struct engine *e)
 {
     if (e->threads || e->load)
         _exit(e->exit_code);
+    job_pool_done();
     if (e->taking)
         generation_unref(e->taking);
     if (e->current)

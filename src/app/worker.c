@@ -11,6 +11,7 @@
 #include "app/engine_priv.h"
 #include "base/attr.h"
 #include "base/err.h"
+#include "loop/job_pool.h"
 
 enum { PAGES_BATCH = 64 };
 
@@ -336,6 +337,7 @@ static void *run(void *arg)
         while (t->listeners)
             accept_close(t, t->listeners, false);
         done_rooms(t);
+        job_leave(&t->w.loop);
     }
     loop_reap_now(&t->w.loop); /* there is no further turn whose end would do it */
     accept_free(t);

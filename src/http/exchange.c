@@ -10,6 +10,7 @@
 #include "base/escape.h"
 #include "base/strb.h"
 #include "http/transform.h"
+#include "http/work.h"
 
 void (*exchange_run)(struct exchange *x);
 
@@ -52,6 +53,7 @@ void exchange_free(struct exchange *x)
     struct worker *w = x->w;
     assert(!x->front && !x->back);
     task_cancel(&w->loop, &x->run);
+    works_detach(x);
     transforms_done(x);
     pipe_done(&x->req_pipe);
     pipe_done(&x->resp_pipe);

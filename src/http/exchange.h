@@ -102,6 +102,7 @@ struct origin_head {
     bool close;            /* ask for close: the connection is not kept */
 };
 
+struct list;
 struct proxy_exchange;
 struct spill;
 struct transform;
@@ -146,6 +147,7 @@ struct exchange {
     slice *values;  /* value table of variables; NULL until used */
     uint8_t *value_state;
     struct transform *transforms;     /* on the response body, the one nearest to the client first; NULL: none */
+    struct list *works;               /* under way at the job pool (http/work.h); NULL: none */
     struct spill *spill, *resp_spill; /* files of large bodies, or NULL */
     struct proxy_exchange *proxy;     /* attempts and their times; NULL until a backend is selected */
     void *slots[8]; /* state of policies that keep some for an exchange: index given in features.def */

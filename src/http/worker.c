@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/list.h"
+#include "loop/job_pool.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list workers = { &workers, &workers };
@@ -53,6 +54,7 @@ void worker_sum(uint64_t sum[COUNTERS], uint64_t *connections)
         *connections += __atomic_load_n(&w->connections, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&lock);
+    job_pool_count(&sum[COUNT_JOBS_DONE], &sum[COUNT_JOBS_REFUSED]); /* the process's own */
 }
 
 slice counter_name(enum counter c)

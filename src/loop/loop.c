@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -257,6 +258,13 @@ static void wake_up(struct io *io, unsigned events)
     (void)rc; /* nothing to read: the wake was spurious */
     (void)events;
     read_mail(container_of(io, struct loop, wake));
+}
+
+void loop_wait_mail(struct loop *l)
+{
+    struct pollfd p = { .fd = l->wakefd, .events = POLLIN };
+    poll(&p, 1, -1);
+    wake_up(&l->wake, IO_IN);
 }
 
 /* ---- the turn ---- */

@@ -77,6 +77,7 @@ struct loop {
     bool stop;
     uint64_t turns;
     uint32_t events; /* of this turn: how busy the loop is */
+    size_t jobs; /* of this loop, out at the pool (loop/job.h) */
     _Atomic uint64_t heartbeat;       /* turns, for the watchdog; odd while in a callback */
     void (*turn_end)(struct loop *l); /* once a turn, before sleeping: flush logs; may be NULL */
     void *owner;
@@ -132,6 +133,9 @@ void timer_drop(struct loop *l, struct timer *t);
 void loop_reap(struct loop *l, struct reap *r, void (*fn)(struct reap *));
 /* Frees what waits to be freed; only outside of a turn. */
 void loop_reap_now(struct loop *l);
+
+/* Waits for mail and reads it, whatever else may be ready: for what is left to do when the loop has ended. */
+void loop_wait_mail(struct loop *l);
 
 /* From any thread. */
 void loop_mail(struct loop *l, struct mail *m, void (*fn)(struct loop *, struct mail *));
