@@ -4,6 +4,7 @@
 #include "app/app.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "app/cli.h"
@@ -14,13 +15,13 @@
 #include "app/title.h"
 #include "base/err.h"
 
-static int run(struct program *p)
+static int run(struct program *p, char *const *words)
 {
     if (p->cli.signal)
         return command_signal(p);
     if (p->cli.test)
         return command_test(p);
-    title_set(p->argc, p->argv, "hinge: master process");
+    title_set(p->argc, p->argv, "hinge: master process", words);
     return master_main(p);
 }
 
@@ -36,9 +37,11 @@ const struct room_hooks *app_server_room(const struct app *app)
 int app_main(const struct app *app, int argc, char **argv)
 {
     const char *name = resolve_asked();
+    int control = name ? -1 : engine_asked();
+    if (name || control >= 0)
+        prctl(PR_SET_NAME, "hinge"); /* exec has named the process after /proc/self/exe */
     if (name)
         _exit(resolve_main(name));
-    int control = engine_asked();
     if (control >= 0)
         return engine_run(app, control, false);
     struct cli cli;
@@ -52,7 +55,7 @@ int app_main(const struct app *app, int argc, char **argv)
     if (cli.help || cli.version || cli.version_long || cli.docs) {
         code = command_print(app, &cli);
     } else if (program_init(&p, app, &cli, argc, argv) == OK) {
-        code = run(&p);
+        code = run(&p, words);
         program_done(&p);
     }
     title_free(words);

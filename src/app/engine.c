@@ -373,8 +373,6 @@ static int open_signals(struct engine *e)
 
 static int begin(struct engine *e)
 {
-    if (!e->threaded)
-        prctl(PR_SET_NAME, "hinge"); /* exec has named the process after /proc/self/exe */
     e->notify = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (e->notify < 0 || (!e->threaded && open_signals(e) < 0))
         return ERR_SYS;

@@ -82,6 +82,21 @@ class TestStart:
             if left and not gone(int(left)):
                 os.kill(int(left), signal.SIGTERM)
 
+    def test_processes_have_names(self, hinge):
+        """comm is what `top` and `ps -C` show, the command line what `ps` shows: nginx's form, with the arguments in full."""
+        def title(pid):
+            return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+        h = hinge.http(saying("ok"))
+        h.get("/")
+        (engine,) = h.children()
+        assert title(h.pid) == "hinge: master process " + " ".join(h.command())
+        assert title(engine) == "hinge: engine process"
+        for pid in (h.pid, engine):
+            assert pathlib.Path(f"/proc/{pid}/comm").read_text() == "hinge\n"
+        threads = {pathlib.Path(f"/proc/{engine}/task/{t}/comm").read_text() for t in os.listdir(f"/proc/{engine}/task")}
+        assert threads == {"hinge\n", "worker 0\n"}
+
     @AS_ROOT
     def test_what_speaks_to_the_network_is_not_root(self, hinge):
         h = hinge.http(saying("ok"))
