@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/schema.h"
+#include "proxy/http_block.h"
 
 struct error_pages {
     struct error_page *first;
@@ -79,6 +80,8 @@ static int set_error_page(struct conf_ctx *cf, const struct conf_node *node, voi
         return conf_error(cf, node, -1, "no status code in \"error_page\"");
     if (rc == OK)
         rc = template_compile(cf, &node->args[target], &page.uri);
+    if (rc == OK)
+        rc = named_location_used(cf, node, (int)target);
     if (rc != OK)
         return rc;
     for (uint32_t i = 0; i < codes; i++) {

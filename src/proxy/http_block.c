@@ -26,6 +26,49 @@ int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct 
     return OK;
 }
 
+/* ---- named locations ---- */
+
+int named_location_used(struct conf_ctx *cf, const struct conf_node *node, int arg)
+{
+    slice name = node->args[arg].text;
+    if (!slice_starts(name, SLICE("@")) || slice_find(name, '$') >= 0)
+        return OK;
+    struct http_main *m = http_main_of(cf);
+    struct named_use *u = m ? arena_new(cf->arena, struct named_use) : NULL;
+    if (!u)
+        return ERR_NOMEM;
+    *u = (struct named_use){ .node = node, .arg = arg, .name = name, .server = m->server, .next = m->named_uses };
+    m->named_uses = u;
+    return OK;
+}
+
+static bool is_there(const struct http_main *m, const struct named_use *u)
+{
+    for (const struct server_build *s = u->server ? u->server : m->servers; s; s = s->next) {
+        if (route_named_location(s->server, u->name))
+            return true;
+        if (u->server)
+            return false;
+    }
+    return false;
+}
+
+/* The last line stands first, and messages are read from the top: the list is turned on the way. */
+static void warn_of_missing(struct conf_ctx *cf, struct http_main *m)
+{
+    struct named_use *turned = NULL, *next;
+    for (struct named_use *u = m->named_uses; u; u = next) {
+        next = u->next;
+        u->next = turned;
+        turned = u;
+    }
+    for (struct named_use *u = turned; u; u = u->next) {
+        if (!is_there(m, u))
+            conf_warn(cf, u->node, u->arg, "named location \"%.*s\" does not exist%s", SLICE_FMT(u->name),
+                      u->server ? " in this server" : "");
+    }
+}
+
 /* ---- merging ---- */
 
 /* Of two results the one to go on with: what is out of memory stops at once, an error is kept for the end. */
@@ -113,6 +156,8 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
         rc = worse(rc, merge_all(cf, m, server, location));
     if (rc != ERR_NOMEM && !cf->partial)
         rc = worse(rc, router_build(cf, m, location));
+    if (rc == OK && !cf->diag->errors)
+        warn_of_missing(cf, m);
     conf_scope_leave(cf, location);
     conf_scope_leave(cf, server);
     cf->context = outer;

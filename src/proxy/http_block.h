@@ -40,11 +40,21 @@ struct server_build {
     struct server_build *next;
 };
 
+/* A line that leads to a named location. */
+struct named_use {
+    const struct conf_node *node;
+    int arg;
+    slice name;                        /* with its '@' */
+    const struct server_build *server; /* NULL: at http level, for all of them */
+    struct named_use *next;
+};
+
 /* SCOPE_MAIN of the feature `http`. */
 struct http_main {
     struct server_build *servers, **servers_end;
     struct server_build *server;     /* being read */
     struct location_build *location; /* being read; of a server outside its locations: its base */
+    struct named_use *named_uses;    /* the last one read first */
     struct map listeners;            /* key -> struct listener_conf */
     struct gen_cleanup cleanup;
 };
@@ -60,6 +70,13 @@ extern struct feature http_feature;
 
 /* The state of the http block being read; NULL when out of memory. */
 struct http_main *http_main_of(struct conf_ctx *cf);
+
+/*
+ * From a set function: argument `arg` leads to the location @NAME, if it begins so and has no variables. When all is
+ * read and the server has no such location, or no server has for a line at http level, there is a warning. OK or
+ * ERR_NOMEM.
+ */
+int named_location_used(struct conf_ctx *cf, const struct conf_node *node, int arg);
 
 /* proxy/location_dir.c: reads a location block. */
 int location_block(struct conf_ctx *cf, const struct conf_node *node, void *conf);

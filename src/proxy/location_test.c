@@ -193,6 +193,37 @@ static void error_pages(void **state)
     site_free(s);
 }
 
+/* Where a line leads to a named location that no request can be given to, there is a warning with its place. */
+static void missing_named_locations(void **state)
+{
+    struct site *s = site_good(
+        SLICE("http {\n"
+              " error_page 500 @everywhere;\n"
+              " error_page 501 @nowhere;\n"
+              " server { listen 127.0.0.1:1; error_page 404 403 @here; error_page 405 =200 @missing;\n"
+              "  error_page 406 /@path; error_page 407 @$host;\n"
+              "  location @here { } location /a { error_page 404 @there; } }\n"
+              " server { listen 127.0.0.1:2; error_page 404 @there; location @there { } location @everywhere { } }\n"
+              "}\n"));
+    static const struct {
+        unsigned line;
+        const char *text;
+    } want[] = {
+        { 3, "named location \"@nowhere\" does not exist" },
+        { 4, "named location \"@missing\" does not exist in this server" },
+        { 6, "named location \"@there\" does not exist in this server" },
+    };
+    const struct conf_message *m = s->diag.first;
+    for (size_t i = 0; i < array_len(want); i++, m = m->next) {
+        assert_non_null(m);
+        assert_int_equal(m->severity, CONF_WARN);
+        assert_int_equal(m->pos.line, want[i].line);
+        assert_true(slice_eq(m->text, slice_str(want[i].text)));
+    }
+    assert_null(m);
+    site_free(s);
+}
+
 static void refused(void **state)
 {
     static const struct {
@@ -245,6 +276,7 @@ int main(void)
         cmocka_unit_test(a_slash_is_added_where_requests_are_handed_on),
         cmocka_unit_test(a_runaway_expression_is_a_500),
         cmocka_unit_test(error_pages),
+        cmocka_unit_test(missing_named_locations),
         cmocka_unit_test(refused),
         cmocka_unit_test(no_memory),
     };

@@ -147,6 +147,12 @@ def test_t_reports_what_merging_finds_beside_other_errors(hinge):
     assert [int(n) for n in re.findall(r"\[emerg\].* in \S+/nginx\.conf:(\d+)", said)] == [3, 5, 9, 11, 4]
 
 
+def test_t_warns_of_an_error_page_at_a_named_location_that_is_not_there(hinge):
+    code, said = verdict(hinge, "events { }\nhttp { server { listen 127.0.0.1:1;\n  error_page 502 @sorry; return 200; } }\n")
+    assert code == 0
+    assert re.search(r'\[warn\] named location "@sorry" does not exist in this server in \S+/nginx\.conf:3$', said, re.M), said
+
+
 def test_an_error_shows_the_line_and_a_likely_name(hinge):
     _, said = verdict(hinge, "events { }\nhttp { server { location / { proxy_pas http://127.0.0.1:1; } } }\n")
     assert "proxy_pas http://127.0.0.1:1;" in said
