@@ -26,7 +26,7 @@ help:
 	@echo 'make sanitize     unit tests and cases with ASan and UBSan, then with TSan'
 	@echo 'make lint         clang-format, clang-tidy, cppcheck; make format: let clang-format repair'
 	@echo 'make style        layers, sizes, forbidden functions'
-	@echo 'make docs         docs/directives.md from the directive tables'
+	@echo 'make docs         docs/directives.md and the table in docs/from-nginx.md from the directive tables'
 	@echo 'make install      binary, man page, systemd unit, default configuration (DESTDIR, prefix, sysconfdir, unitdir)'
 	@echo 'make clean        removes the build trees'
 
@@ -69,8 +69,7 @@ style:
 	tools/check_style.py
 
 docs: all
-	build/hinge --docs >docs/directives.md.new
-	mv docs/directives.md.new docs/directives.md
+	tools/docs.py build/hinge
 
 # The configuration of a machine is never overwritten.
 install: all
