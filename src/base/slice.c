@@ -13,15 +13,6 @@ bool slice_ieq(slice a, slice b)
     return true;
 }
 
-int slice_cmp(slice a, slice b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int r = n ? memcmp(a.p, b.p, n) : 0;
-    if (r)
-        return r;
-    return a.n < b.n ? -1 : a.n > b.n;
-}
-
 bool slice_starts(slice s, slice prefix)
 {
     return s.n >= prefix.n && slice_eq(slice_upto(s, prefix.n), prefix);
@@ -35,11 +26,6 @@ bool slice_istarts(slice s, slice prefix)
 bool slice_ends(slice s, slice suffix)
 {
     return s.n >= suffix.n && slice_eq(slice_from(s, s.n - suffix.n), suffix);
-}
-
-bool slice_iends(slice s, slice suffix)
-{
-    return s.n >= suffix.n && slice_ieq(slice_from(s, s.n - suffix.n), suffix);
 }
 
 ptrdiff_t slice_find(slice s, char c)

@@ -65,12 +65,9 @@ static inline int ascii_hex(char c)
 
 /* Equal but for letter case. */
 bool slice_ieq(slice a, slice b);
-/* memcmp order, then by length. */
-int slice_cmp(slice a, slice b);
 bool slice_starts(slice s, slice prefix);
 bool slice_istarts(slice s, slice prefix);
 bool slice_ends(slice s, slice suffix);
-bool slice_iends(slice s, slice suffix);
 
 /* Index of the first `c`, or -1. */
 ptrdiff_t slice_find(slice s, char c);

@@ -13,10 +13,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list workers = { &workers, &workers };
 static uint64_t gone[COUNTERS]; /* of workers that have ended */
 
-static const struct counter_info {
-    slice name, text;
-} infos[] = {
-#define COUNTER(id, text) { { #id, sizeof(#id) - 1 }, { text, sizeof(text) - 1 } },
+static const slice counter_names[] = {
+#define COUNTER(id, text) { #id, sizeof(#id) - 1 },
 #include "http/counters.def"
 #undef COUNTER
 };
@@ -59,10 +57,5 @@ void worker_sum(uint64_t sum[COUNTERS], uint64_t *connections)
 
 slice counter_name(enum counter c)
 {
-    return infos[c].name;
-}
-
-slice counter_text(enum counter c)
-{
-    return infos[c].text;
+    return counter_names[c];
 }

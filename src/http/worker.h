@@ -99,8 +99,7 @@ static inline void worker_connections_add(struct worker *w, int n)
 void worker_list(struct worker *w);
 void worker_unlist(struct worker *w);
 void worker_sum(uint64_t sum[COUNTERS], uint64_t *connections);
-/* Name and description of a counter, for whoever prints it: "requests", "requests whose head was accepted". */
+/* The name of a counter, for whoever prints it: "REQUESTS". */
 slice counter_name(enum counter c);
-slice counter_text(enum counter c);
 
 #endif
