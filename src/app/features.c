@@ -1,51 +1,8 @@
 /*
- * features.def as tables: the one place where the program learns what it can do.
+ * What the program is made of.
  */
 #include "app/app.h"
-#include "base/attr.h"
-#include "proxy/policy.h"
-
-#define FEATURE(name)       extern struct feature name##_feature;
-#define POLICY(name, phase) extern const struct policy name##_policy;
-#define ROOM(name)          extern const struct room_hooks name##_room;
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-
-static struct feature *const features[] = {
-#define FEATURE(name) &name##_feature,
-#define POLICY(name, phase)
-#define ROOM(name)
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-};
-
-/* The counts leave the last entry of these out; an empty table is no table in C. */
-const struct policy_entry policy_table[] = {
-#define FEATURE(name)
-#define POLICY(name, phase) { &name##_policy, phase },
-#define ROOM(name)
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-    { NULL, PHASES },
-};
-const size_t policy_count = array_len(policy_table) - 1;
-
-static const struct room_hooks *const rooms[] = {
-#define FEATURE(name)
-#define POLICY(name, phase)
-#define ROOM(name) &name##_room,
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-    NULL,
-};
+#include "app/features_tables.h"
 
 const struct app app_hinge = {
     .features = features,

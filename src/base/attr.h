@@ -9,6 +9,7 @@
 #define ATTR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define ATTR_NORETURN          __attribute__((noreturn))
 #define ATTR_USED_RESULT       __attribute__((warn_unused_result))
+#define ATTR_UNUSED            __attribute__((unused))
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

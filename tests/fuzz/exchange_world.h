@@ -23,25 +23,9 @@
 #include "proxy/run.h"
 #include "proxy/upstream.h"
 
-/* ---- what the program is made of: features.def, and a probe that counts how exchanges end ---- */
+/* ---- what the program is made of, and a probe that counts how exchanges end ---- */
 
-#define FEATURE(name)       extern struct feature name##_feature;
-#define POLICY(name, phase) extern const struct policy name##_policy;
-#define ROOM(name)          extern const struct room_hooks name##_room;
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-
-static struct feature *const features[] = {
-#define FEATURE(name) &name##_feature,
-#define POLICY(name, phase)
-#define ROOM(name)
-#include "app/features.def"
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-};
+extern struct feature proxy_feature;
 
 enum { SLOT_BEGUN = 6, SLOT_ENDED = 7 };
 static unsigned begun, ended;
@@ -62,17 +46,8 @@ static const struct policy probe_policy = {
     .name = "probe", .feature = &proxy_feature, .active = probe_active, .on_end = probe_end
 };
 
-const struct policy_entry policy_table[] = {
-#define FEATURE(name)
-#define POLICY(name, phase) { &name##_policy, phase },
-#define ROOM(name)
-#include "app/features.def"
-    { &probe_policy, PHASE_RESPONSE },
-#undef FEATURE
-#undef POLICY
-#undef ROOM
-};
-const size_t policy_count = array_len(policy_table);
+#define EXTRA_POLICIES { &probe_policy, PHASE_RESPONSE },
+#include "app/features_tables.h"
 
 uint64_t worker_connection_number(void)
 {
