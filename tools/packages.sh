@@ -9,7 +9,7 @@
 set -eu
 
 build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev"
-test="clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
+test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
  python3 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist"
 bench="nginx-core haproxy libssl-dev python3 openssl"
 lint="clang-format clang-tidy cppcheck"
