@@ -74,7 +74,8 @@ enum step step_finish(struct exchange *x)
     x->known = VAR_END;
     x->logged_status = x->resp.status;
     run_end_policies(x);
-    if (x->ended == END_DONE || (x->ended == END_BACKEND && x->head_sent))
+    /* A client that failed is cut, also when the backend had broken off first: its answer stops somewhere. */
+    if ((x->events & X_FRONT_SENT) && x->front_why == WHY_NONE)
         x->front->ops->finish(x->front);
     else
         x->front->ops->reset(x->front);

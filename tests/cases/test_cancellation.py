@@ -76,6 +76,24 @@ def test_a_client_that_goes(hinge, backend, sent, script, buffering, how):
     assert h.get("/honest").body == b"honest"
 
 
+def test_nothing_follows_an_answer_that_both_sides_broke_off(hinge, backend):
+    """The backend breaks off while its client does not read, and then the client's time is up. The next request of the connection is
+    not served: its answer would be taken for the rest of the first."""
+    def broken(conn):
+        if conn.head().target != "/next":
+            conn.send(lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"ffffff\r\n" + 4 * BIG)  # more than sockets hold
+            time.sleep(0.3)  # what was not read yet would be lost by the reset
+            conn.reset()
+
+    origin = backend(broken)
+    h = hinge.proxy(origin, "send_timeout 300ms; proxy_buffers 16 1m; proxy_busy_buffers_size 1m;")
+    with h.connect(rcvbuf=4096) as c:
+        c.send(GET + lines("GET /next HTTP/1.1", "Host: a"))
+        h.wait_log("client timed out")
+        assert c.all_bytes().count(b"HTTP/1.1") == 1
+    assert [r.target for r in origin.requests] == ["/cut"]
+
+
 # what the backend does before it goes
 ENDS = {
     "at once": lambda conn: None,
