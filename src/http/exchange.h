@@ -18,6 +18,7 @@
 #include "http/msg.h"
 #include "http/pipe.h"
 #include "http/route.h"
+#include "http/trace.h"
 #include "http/worker.h"
 #include "net/addr.h"
 
@@ -143,6 +144,7 @@ struct exchange {
     uint64_t body_sent; /* of these, body */
     uint64_t received;  /* bytes of the request, head included */
     const struct log *log;
+    struct trace *trace; /* NULL in service */
     slice upstream; /* "http://127.0.0.1:80/path" of the current attempt, for the log */
     slice *values;  /* value table of variables; NULL until used */
     uint8_t *value_state;
