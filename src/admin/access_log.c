@@ -209,11 +209,28 @@ static int use_file(struct conf_ctx *cf, const struct conf_node *node, struct ac
     return OK;
 }
 
+static int use_syslog(struct conf_ctx *cf, const struct conf_node *node, struct access_main *m,
+                      const struct log_options *o, struct log_use *u)
+{
+    const struct syslog_to *to;
+    int fd = -1;
+    if (o->has_buffer || o->has_flush)
+        return conf_error(cf, node, -1, "parameter \"%s\" is not supported by syslog",
+                          o->has_buffer ? "buffer" : "flush");
+    int rc = log_syslog(cf, node, 0, &to, &fd);
+    if (rc != OK)
+        return rc;
+    struct log_file *f = file_new(cf, m, node->args[0].text, fd);
+    if (!f)
+        return ERR_NOMEM;
+    f->syslog = to;
+    u->file = f;
+    return OK;
+}
+
 static int check_target(struct conf_ctx *cf, const struct conf_node *node)
 {
     slice path = node->args[0].text;
-    if (slice_starts(path, SLICE("syslog:")))
-        return conf_error(cf, node, 0, "\"syslog:\" is not supported by this version: log to a file or a FIFO");
     if (slice_find(path, '$') >= 0)
         return conf_error(cf, node, 0, "variables in the path of access_log are not supported by this version");
     return OK;
@@ -232,7 +249,7 @@ static int add_log(struct conf_ctx *cf, const struct conf_node *node, struct log
     if (rc == OK)
         rc = use_format(cf, node, m, u);
     if (rc == OK)
-        rc = use_file(cf, node, m, &o, u);
+        rc = log_is_syslog(node->args[0].text) ? use_syslog(cf, node, m, &o, u) : use_file(cf, node, m, &o, u);
     if (rc != OK)
         return rc;
     while (*at)
@@ -268,12 +285,18 @@ static const struct directive directives[] = {
         .offset = offsetof(struct access_log, logs),
         .size = sizeof(struct log_list *),
         .set = set_access_log,
-        .usage = "access_log FILE [FORMAT [buffer=SIZE] [flush=TIME] [if=CONDITION]];   access_log off;",
+        .usage = "access_log FILE | syslog:server=ADDRESS[,facility=NAME][,severity=NAME][,tag=TEXT][,nohostname] "
+                 "[FORMAT [buffer=SIZE] [flush=TIME] [if=CONDITION]];   access_log off;",
         .doc =
-            "Writes a line to FILE for each request, in the named format (combined). buffer= collects lines up to "
-            "SIZE, "
-            "flush= at most so long; without them lines leave at the end of each turn of the event loop. With if=, no "
-            "line when CONDITION is empty or 0. off, the default, cancels all logs of the level.",
+            "Writes a line for each request, in the named format (combined), to FILE or, as a datagram, to a syslog "
+            "server: HOST[:PORT] or unix:PATH; facility local7, severity info, tag nginx unless said otherwise. "
+            "buffer= "
+            "collects lines for a file up to SIZE, flush= at most so long; without them lines leave at the end of each "
+            "turn of the event loop. With if=, no line when CONDITION is empty or 0. Several lines of one level add "
+            "up. "
+            "off, the default, cancels all logs of the level. Lines that a full disk or a slow reader does not take "
+            "are "
+            "lost and counted (log_lost).",
     },
     {
         .name = "log_format",

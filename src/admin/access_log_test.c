@@ -207,7 +207,7 @@ static void refused(void **state)
         { "access_log /dev/null combined what;", "invalid parameter \"what\"" },
         { "access_log /dev/null combined gzip=1;",
           "\"gzip\" of access_log is not supported: compress logs when they are rotated" },
-        { "access_log syslog:server=a;", "\"syslog:\" is not supported by this version: log to a file or a FIFO" },
+        { "access_log syslog:facility=x,server=a;", "unknown syslog facility \"x\"" },
         { "access_log /var/$host;", "variables in the path of access_log are not supported by this version" },
         { "access_log /dev/null combined buffer=1k; access_log /dev/null combined buffer=2k;",
           "access_log \"/dev/null\" already defined with conflicting parameters" },

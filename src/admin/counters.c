@@ -22,10 +22,11 @@ static void add_name(struct strb *b, slice name)
 
 static void compose(struct strb *b)
 {
-    uint64_t sum[COUNTERS], connections;
-    worker_sum(sum, &connections);
+    uint64_t sum[COUNTERS];
+    struct worker_now now;
+    worker_sum(sum, &now);
     strb_lit(b, "{\n  \"connections\": ");
-    strb_dec(b, connections);
+    strb_dec(b, now.connections);
     for (unsigned i = 0; i < COUNTERS; i++) {
         strb_lit(b, ",\n  ");
         add_name(b, counter_name((enum counter)i));

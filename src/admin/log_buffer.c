@@ -35,6 +35,7 @@ static void complain(struct admin_worker *a, const struct log_file *f, int err)
 {
     uint64_t now = loop_now(&a->w->loop);
     a->lost++;
+    worker_count(a->w, COUNT_LOG_LOST);
     if (a->complained && now - a->complained < COMPLAIN_MS)
         return;
     a->complained = now ? now : 1;
@@ -57,10 +58,20 @@ static void write_all(struct admin_worker *a, const struct log_file *f, slice s)
     }
 }
 
+static void send_line(struct admin_worker *a, const struct log_file *f, slice line)
+{
+    if (!syslog_send(f->syslog, f->fd, f->syslog->severity, &a->w->loop.clock, line))
+        complain(a, f, errno);
+}
+
 static void flush(struct log_buffer *b)
 {
     struct gen_ref *gen = b->gen;
-    write_all(b->admin, b->file, strb_slice(&b->text));
+    slice text = strb_slice(&b->text);
+    if (b->file->syslog)
+        send_line(b->admin, b->file, slice_upto(text, text.n ? text.n - 1 : 0));
+    else
+        write_all(b->admin, b->file, text);
     b->text.n = 0;
     b->file = NULL;
     b->gen = NULL;
@@ -148,7 +159,7 @@ void log_buffer_end(struct worker *w, struct strb *line)
         line->failed = false; /* the line did not fit in memory: what did is written, cut */
         complain(b->admin, b->file, ENOMEM);
     }
-    if (line->n >= most)
+    if (line->n >= most || b->file->syslog)
         flush(b);
 }
 

@@ -3,20 +3,23 @@
  *
  * A log without `buffer=` is written at the end of the loop turn in which its lines were made, one with it when the
  * buffer is full, when `flush=` has passed, or when the generation that named it is no longer current. While a buffer
- * holds lines it holds the generation too, because the descriptor belongs to that.
+ * holds lines it holds the generation too, because the descriptor belongs to that. Lines that a full disk or a reader
+ * that does not keep up did not take are lost and counted; nobody waits for a log.
  */
 #ifndef ADMIN_LOG_BUFFER_H
 #define ADMIN_LOG_BUFFER_H
 
 #include "base/strb.h"
+#include "base/syslog.h"
 #include "http/worker.h"
 
-/* A file as a configuration names it. */
+/* A file, or a syslog server, as a configuration names it. */
 struct log_file {
     slice path;
     int fd;
-    uint64_t buffer; /* bytes; 0: write each turn */
-    uint64_t flush;  /* ms; 0: never by time */
+    const struct syslog_to *syslog; /* lines leave one by one, as datagrams; NULL: a file */
+    uint64_t buffer;                /* bytes; 0: write each turn */
+    uint64_t flush;                 /* ms; 0: never by time */
     struct log_file *next;
 };
 

@@ -350,7 +350,7 @@ static const struct directive core_directives[] = {
       .scope = SCOPE_MAIN,
       .repeat = true,
       .set = set_error_log,
-      .usage = "error_log FILE | stderr [LEVEL];",
+      .usage = "error_log FILE | stderr | syslog:server=ADDRESS[,facility=NAME][,tag=TEXT][,nohostname] [LEVEL];",
       .doc =
           "Where errors go, and from which level on: emerg, alert, crit, error (default), warn, notice, info, debug. "
           "Several lines at one level are several targets." },

@@ -284,7 +284,7 @@ void master_reopen(struct master *m)
 {
     struct bundle *b = m->active->bundle;
     for (struct bundle_entry *e = bundle_first(b); e; e = e->next) {
-        if (e->kind != BUNDLE_LOG)
+        if (e->kind != BUNDLE_LOG || log_is_syslog(e->key))
             continue;
         int fd = log_open(e->key.p);
         if (fd < 0) {

@@ -254,7 +254,7 @@ static int open_logs(struct program *p, struct generation *g)
 {
     for (struct bundle_entry *e = bundle_first(g->bundle); e; e = e->next) {
         int fd;
-        if (e->kind != BUNDLE_LOG || log_file(g->bundle, e->key, &fd) == OK)
+        if (e->kind != BUNDLE_LOG || log_is_syslog(e->key) || log_file(g->bundle, e->key, &fd) == OK)
             continue;
         program_say(p, LEVEL_EMERG, "open() \"%.*s\" failed (%d: %s)", SLICE_FMT(e->key), errno, strerror(errno));
         return ERR_SYS;

@@ -55,6 +55,14 @@ bool log_add(struct log *l, int fd, enum log_level level)
     return true;
 }
 
+bool log_add_syslog(struct log *l, int fd, enum log_level level, const struct syslog_to *to)
+{
+    if (!log_add(l, fd, level))
+        return false;
+    l->target[l->n - 1].syslog = to;
+    return true;
+}
+
 uint64_t log_lost(void)
 {
     return atomic_load_explicit(&lost, memory_order_relaxed);
@@ -71,11 +79,13 @@ bool log_main_set(const struct log *from)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static struct log ring[8];
+    static struct syslog_to to[8][LOG_TARGETS_MAX];
     static unsigned turn;
     static int own[LOG_TARGETS_MAX] = { -1, -1, -1, -1, -1, -1, -1, -1 };
     bool ok = true;
     pthread_mutex_lock(&lock);
-    struct log *l = &ring[turn++ % array_len(ring)];
+    unsigned at = turn++ % array_len(ring);
+    struct log *l = &ring[at];
     l->n = 0;
     l->level = 0;
     for (uint32_t i = 0; i < from->n; i++) {
@@ -84,8 +94,14 @@ bool log_main_set(const struct log *from)
             fd = own[i] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
         else
             fd = dup3(fd, own[i], O_CLOEXEC);
-        if (fd < 0 || !log_add(l, fd, from->target[i].level))
+        if (fd < 0 || !log_add(l, fd, from->target[i].level)) {
             ok = false;
+            continue;
+        }
+        if (from->target[i].syslog) {
+            to[at][i] = *from->target[i].syslog;
+            l->target[l->n - 1].syslog = &to[at][i];
+        }
     }
     if (l->n > 0)
         atomic_store(&log_main, l);
@@ -129,15 +145,16 @@ static void put_number(struct line *b, uint64_t v)
     put(b, digits, u64_to_dec(digits, v));
 }
 
+static _Thread_local struct clock line_clock;
+
 static void begin(struct line *b, enum log_level level, uint64_t conn)
 {
-    static _Thread_local struct clock clock;
     static _Thread_local uint64_t tid;
     if (!tid)
         tid = (uint64_t)syscall(SYS_gettid);
-    clock_update(&clock);
+    clock_update(&line_clock);
     b->n = 0;
-    put(b, clock.err, strlen(clock.err));
+    put(b, line_clock.err, strlen(line_clock.err));
     put(b, " [", 2);
     put(b, names[level], strlen(names[level]));
     put(b, "] ", 2);
@@ -152,12 +169,24 @@ static void begin(struct line *b, enum log_level level, uint64_t conn)
     }
 }
 
+static void count_lost(void)
+{
+    atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+}
+
+/* A severity of syslog is one less than our level; the line goes without its newline. */
+static void emit_syslog(const struct log_target *t, enum log_level level, const struct line *b)
+{
+    if (!syslog_send(t->syslog, t->fd, level - 1U, &line_clock, slice_of(b->p, b->n - 1)))
+        count_lost();
+}
+
 /* One write; a line that the target does not take now is lost and counted, never waited for. */
 static void emit(const struct log_target *t, const struct line *b)
 {
     struct pollfd p = { .fd = t->fd, .events = POLLOUT };
     if (t->careful && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))) {
-        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+        count_lost();
         return;
     }
     ssize_t n;
@@ -165,15 +194,18 @@ static void emit(const struct log_target *t, const struct line *b)
         n = write(t->fd, b->p, b->n);
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)b->n)
-        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
+        count_lost();
 }
 
 static void finish(const struct log *l, enum log_level level, struct line *b)
 {
     b->p[b->n++] = '\n';
     for (uint32_t i = 0; i < l->n; i++) {
-        if (level <= l->target[i].level)
-            emit(&l->target[i], b);
+        const struct log_target *t = &l->target[i];
+        if (level <= t->level && t->syslog)
+            emit_syslog(t, level, b);
+        else if (level <= t->level)
+            emit(t, b);
     }
 }
 

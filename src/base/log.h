@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "base/syslog.h"
 
 enum log_level {
     LEVEL_EMERG = 1,
@@ -31,6 +32,7 @@ struct log_target {
     int fd;
     enum log_level level; /* this level and more urgent ones */
     bool careful;         /* a pipe, a terminal: asked for room before each line, so that a stuck reader stops nobody */
+    const struct syslog_to *syslog; /* fd is a socket for datagrams to there; NULL: a file */
 };
 
 /* A set of targets, as one `error_log` level of a configuration names them. Immutable once in use. */
@@ -61,6 +63,8 @@ enum log_level log_level_find(slice name);
 
 /* Appends a target; false when there are too many. */
 bool log_add(struct log *l, int fd, enum log_level level);
+/* The same with a socket (syslog_socket) and where its datagrams go; `to` lives as long as the log. */
+bool log_add_syslog(struct log *l, int fd, enum log_level level, const struct syslog_to *to);
 
 /* Writes one line if a target wants it. conn: connection number, 0 for none. */
 void log_line(const struct log *l, enum log_level level, uint64_t conn, const char *fmt, ...)

@@ -58,14 +58,16 @@ bool logs_replace(struct bundle *b, slice path, int fd)
     return false;
 }
 
-static int target_of(struct conf_ctx *cf, const struct conf_node *node, int *fd)
+static int target_of(struct conf_ctx *cf, const struct conf_node *node, int *fd, const struct syslog_to **to)
 {
     slice name = node->args[0].text;
     if (slice_eq(name, SLICE("stderr"))) {
         *fd = STDERR_FILENO;
         return OK;
     }
-    if (slice_starts(name, SLICE("syslog:")) || slice_starts(name, SLICE("memory:")))
+    if (log_is_syslog(name))
+        return log_syslog(cf, node, 0, to, fd);
+    if (slice_starts(name, SLICE("memory:")))
         return conf_error(cf, node, 0, "error_log to \"%.*s\" is not supported by this build; name a file or stderr",
                           SLICE_FMT(name));
     if (name.n == 0)
@@ -80,16 +82,17 @@ static int target_of(struct conf_ctx *cf, const struct conf_node *node, int *fd)
 int log_directive(struct conf_ctx *cf, const struct conf_node *node, struct log *out)
 {
     enum log_level level = LEVEL_ERROR;
+    const struct syslog_to *to = NULL;
     int fd = -1;
     if (node->nargs > 1) {
         level = log_level_find(node->args[1].text);
         if (!level)
             return conf_error(cf, node, 1, "invalid log level \"%.*s\"", SLICE_FMT(node->args[1].text));
     }
-    int rc = target_of(cf, node, &fd);
+    int rc = target_of(cf, node, &fd, &to);
     if (rc < 0)
         return rc;
-    if (!log_add(out, fd, level))
+    if (!(to ? log_add_syslog(out, fd, level, to) : log_add(out, fd, level)))
         return conf_error(cf, node, 0, "more than %d error_log lines at one level", LOG_TARGETS_MAX);
     return OK;
 }

@@ -25,6 +25,15 @@ int log_directive(struct conf_ctx *cf, const struct conf_node *node, struct log 
  */
 int log_file(struct bundle *b, slice path, int *fd);
 
+/*
+ * The target `syslog:server=ADDRESS[,facility=NAME][,severity=NAME][,tag=TEXT][,nohostname]` of an argument (nginx's
+ * manual, "Logging to syslog"). *to is in the configuration's arena, *fd a socket of the bundle. OK, ERR_SYNTAX after
+ * reporting, ERR_NOMEM. (conf/syslog.c)
+ */
+int log_syslog(struct conf_ctx *cf, const struct conf_node *node, int arg, const struct syslog_to **to, int *fd);
+/* Is this text, or the key of this entry, a syslog target? */
+bool log_is_syslog(slice target);
+
 /* Opens `path` for appending; -1 and errno. */
 int log_open(const char *path);
 /* Puts the file behind `fd` under the number that the bundle's entry for `path` has. False: no such entry. */

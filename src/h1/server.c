@@ -50,12 +50,23 @@ static void free_server(struct reap *r)
     slab_give(&s->c.w->h1->servers, s);
 }
 
+/* No part of a head lies waiting any more. */
+static void head_over(struct h1_server *s)
+{
+    if (unlikely(s->partial))
+        worker_gauge_add(&s->c.w->reading, -1);
+    s->partial = false;
+}
+
 void h1_server_close(struct h1_server *s)
 {
     struct worker *w = s->c.w;
     if (s->state == SERVER_CLOSED)
         return;
     assert(!s->c.end.x);
+    if (s->state != SERVER_HEAD)
+        worker_gauge_add(&w->writing, -1);
+    head_over(s);
     s->state = SERVER_CLOSED;
     h1_conn_close(&s->c);
     task_cancel(&w->loop, &s->next);
@@ -215,6 +226,8 @@ static struct exchange *begin_exchange(struct h1_server *s)
     }
     s->client.requests++;
     s->state = SERVER_EXCHANGE;
+    worker_gauge_add(&w->writing, 1);
+    head_over(s);
     s->keep = s->stopped = s->asked = s->must_continue = s->broken = false;
     memset(&s->c.scan, 0, sizeof(s->c.scan));
     timer_clear(&s->c.in_timer);
@@ -301,7 +314,6 @@ static void begin_request(struct h1_server *s, const struct h1_head *h, size_t l
         worker_count(s->c.w, COUNT_MEMORY_REFUSED);
         end_detach(&s->c.end);
         exchange_free(x);
-        s->state = SERVER_HEAD;
         h1_server_close(s);
         return;
     }
@@ -334,6 +346,10 @@ static void head_timed_out(struct h1_server *s)
 /* Nothing to parse and nothing to read: from now on the kernel must tell. */
 static void await_head(struct h1_server *s)
 {
+    if (s->c.in_n && !s->partial) {
+        s->partial = true;
+        worker_gauge_add(&s->c.w->reading, 1);
+    }
     if (!s->c.io.watched && io_watch(&s->c.w->loop, &s->c.io) < 0)
         h1_server_close(s);
 }
@@ -431,6 +447,7 @@ void h1_server_next(struct h1_server *s, bool keep, bool unread)
     timer_clear(&s->c.out_timer);
     if (keep) {
         s->state = SERVER_HEAD;
+        worker_gauge_add(&w->writing, -1);
         timer_set(&w->loop, &s->c.in_timer, s->idle_ms);
         task_post(&w->loop, &s->next);
         return;

@@ -40,16 +40,18 @@ void worker_unlist(struct worker *w)
     pthread_mutex_unlock(&lock);
 }
 
-void worker_sum(uint64_t sum[COUNTERS], uint64_t *connections)
+void worker_sum(uint64_t sum[COUNTERS], struct worker_now *now)
 {
-    *connections = 0;
+    *now = (struct worker_now){ 0 };
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < COUNTERS; i++)
         sum[i] = gone[i];
     for (struct list *at = workers.next; at != &workers; at = at->next) {
         const struct worker *w = list_entry(at, struct worker, listed);
         add(sum, w);
-        *connections += __atomic_load_n(&w->connections, __ATOMIC_RELAXED);
+        now->connections += __atomic_load_n(&w->connections, __ATOMIC_RELAXED);
+        now->reading += __atomic_load_n(&w->reading, __ATOMIC_RELAXED);
+        now->writing += __atomic_load_n(&w->writing, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&lock);
     job_pool_count(&sum[COUNT_JOBS_DONE], &sum[COUNT_JOBS_REFUSED]); /* the process's own */

@@ -39,6 +39,8 @@ struct worker {
     struct buf_budget budget; /* queued body bytes */
     uint64_t count[COUNTERS];
     uint64_t connections;     /* open now, client and backend side */
+    uint64_t reading;         /* client connections on which part of a head has come */
+    uint64_t writing;         /* client connections with a request that is worked on, answered or drained */
     uint64_t max_connections; /* worker_connections */
     struct list listed;       /* worker_list */
     bool draining;            /* it ends when its connections have: nothing is kept alive any more */
@@ -87,9 +89,15 @@ static inline void worker_count(struct worker *w, enum counter c)
     worker_count_n(w, c, 1);
 }
 
+/* One of the numbers of what is there now: connections, reading, writing. */
+static inline void worker_gauge_add(uint64_t *gauge, int n)
+{
+    __atomic_store_n(gauge, *gauge + (uint64_t)n, __ATOMIC_RELAXED);
+}
+
 static inline void worker_connections_add(struct worker *w, int n)
 {
-    __atomic_store_n(&w->connections, w->connections + (uint64_t)n, __ATOMIC_RELAXED);
+    worker_gauge_add(&w->connections, n);
 }
 
 /*
@@ -98,7 +106,10 @@ static inline void worker_connections_add(struct worker *w, int n)
  */
 void worker_list(struct worker *w);
 void worker_unlist(struct worker *w);
-void worker_sum(uint64_t sum[COUNTERS], uint64_t *connections);
+struct worker_now {
+    uint64_t connections, reading, writing;
+};
+void worker_sum(uint64_t sum[COUNTERS], struct worker_now *now);
 /* The name of a counter, for whoever prints it: "REQUESTS". */
 slice counter_name(enum counter c);
 

@@ -17,7 +17,7 @@ int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct 
     if (!m)
         return ERR_NOMEM;
     struct location_build *l = m->location;
-    if (!l || l->kind == LOCATION_BASE)
+    if (!l)
         return conf_error(cf, node, -1, "\"%.*s\" needs a location", SLICE_FMT(node->name));
     if (l->content)
         return conf_error(cf, node, -1, "\"%s\" answers in this location already", l->content->name);
@@ -343,7 +343,7 @@ static const struct directive directives[] = {
         .offset = offsetof(struct http_level, log),
         .size = sizeof(struct log *),
         .set = set_error_log,
-        .usage = "error_log FILE | stderr [LEVEL];",
+        .usage = "error_log FILE | stderr | syslog:server=ADDRESS[,facility=NAME][,tag=TEXT][,nohostname] [LEVEL];",
         .doc = "Where errors of this level go. Several lines at one level add up.",
     },
     {

@@ -161,7 +161,7 @@ int location_build_all(struct conf_ctx *cf, struct server_build *s, const struct
     int rc = fill(cf, &s->base, http->conf);
     if (rc != OK)
         return rc;
-    struct location *none = bare_copy(cf->arena, s->base.loc, NULL, NULL);
+    struct location *none = bare_copy(cf->arena, s->base.loc, s->base.loc->content, s->base.loc->content_conf);
     all->failed = bare_copy(cf->arena, s->base.loc, &failed_content, NULL);
     if (!none || !all->failed)
         return ERR_NOMEM;
