@@ -113,6 +113,8 @@ static int parse_word(struct cli *c, const char *name, const char *next, bool *u
         return parse_port(c, next, used);
     if (strcmp(name, "strict") == 0)
         c->strict = true;
+    else if (strcmp(name, "lenient") == 0)
+        c->lenient = true;
     else if (strcmp(name, "docs") == 0)
         c->docs = true;
     else if (strcmp(name, "help") == 0)

@@ -9,7 +9,7 @@
 
 struct cli {
     bool help, version, version_long, docs;
-    bool test, dump, quiet, strict;
+    bool test, dump, quiet, strict, lenient;
     bool demo;
     uint16_t demo_port;
     const char *prefix, *conf, *error_log, *globals, *signal; /* NULL: not given; into argv */

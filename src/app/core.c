@@ -143,11 +143,6 @@ static int set_use(struct conf_ctx *cf, const struct conf_node *node, void *conf
     return conf_error(cf, node, 0, "invalid event type \"%.*s\": epoll is the only one", SLICE_FMT(node->args[0].text));
 }
 
-static int refuse_module(struct conf_ctx *cf, const struct conf_node *node, void *conf)
-{
-    return conf_error(cf, node, -1, "modules cannot be loaded: everything that hinge can do is built in");
-}
-
 /* The log that -e names (or the built-in path); when that cannot be opened, lines go to stderr, as they did at start.
  */
 static int default_log(struct conf_ctx *cf)
@@ -184,6 +179,8 @@ static int core_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const str
 }
 
 #define AT(field) .offset = offsetof(struct core_conf, field), .size = sizeof(((struct core_conf *)0)->field)
+/* What a default nginx.conf says of TLS for all servers; a server that wants TLS is refused (listen ... ssl). */
+#define NO_TLS "There is no TLS in this build, and no server of this configuration asks for it."
 #define TUNING(w, ctx, n, why)                                                                              \
     {                                                                                                       \
         .name = w, .contexts = ctx, .min_args = 1, .max_args = n, .type = CONF_TUNING, .scope = SCOPE_MAIN, \
@@ -354,16 +351,6 @@ static const struct directive core_directives[] = {
       .doc =
           "Where errors go, and from which level on: emerg, alert, crit, error (default), warn, notice, info, debug. "
           "Several lines at one level are several targets." },
-    { .name = "load_module",
-      .contexts = CONF_MAIN,
-      .min_args = 1,
-      .max_args = 1,
-      .type = CONF_CUSTOM,
-      .scope = SCOPE_MAIN,
-      .repeat = true,
-      .set = refuse_module,
-      .usage = "load_module FILE;",
-      .doc = "Refused: there are no loadable modules." },
     { .name = "events",
       .contexts = CONF_MAIN,
       .type = CONF_BLOCK,
@@ -415,6 +402,14 @@ static const struct directive core_directives[] = {
     TUNING("thread_pool", CONF_MAIN, 3, "There is one pool for work that blocks: see job_threads and job_queue."),
     TUNING("lock_file", CONF_MAIN, 1, "No lock file is needed."),
     TUNING("ssl_engine", CONF_MAIN, 1, "OpenSSL engines are not used."),
+    TUNING("load_module", CONF_MAIN, 1,
+           "Nothing is loaded: what hinge can do is built in, and directives of other modules are refused by name."),
+    TUNING("ssl_protocols", CONF_HTTP | CONF_SERVER, CONF_ANY_ARGS, NO_TLS),
+    TUNING("ssl_prefer_server_ciphers", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
+    TUNING("ssl_ciphers", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
+    TUNING("ssl_session_cache", CONF_HTTP | CONF_SERVER, 2, NO_TLS),
+    TUNING("ssl_session_timeout", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
+    TUNING("ssl_session_tickets", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
     TUNING("debug_points", CONF_MAIN, 1, "A broken invariant always aborts the engine; its stack is in the log."),
 };
 

@@ -176,6 +176,7 @@ static int set_options(struct program *p, struct bundle *b)
         { "error_log", p->error_log },
         { "g", p->cli.globals },
         { "conf-text", p->conf_text },
+        { "lenient", p->cli.lenient ? "1" : NULL },
     };
     bundle_set_resolver(b, resolve_name, NULL);
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {

@@ -124,21 +124,23 @@ void version_long(struct strb *out, const struct schema *s)
 void version_help(struct strb *out)
 {
     version_short(out);
-    strb_lit(out, "Usage: hinge [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
-                  "             [--strict] [--demo [port]] [--docs]\n\n"
-                  "Options:\n"
-                  "  -?,-h         : this help\n"
-                  "  -v            : show version and exit\n"
-                  "  -V            : show version and what is built in, then exit\n"
-                  "  -t            : test configuration and exit\n"
-                  "  -T            : test configuration, dump it and exit\n"
-                  "  -q            : suppress non-error messages during configuration testing\n"
-                  "  -s signal     : send signal to a master process: stop, quit, reopen, reload\n"
-                  "  -p prefix     : set prefix path (default: " HINGE_PREFIX ")\n"
-                  "  -e filename   : set error log file (default: " HINGE_ERROR_LOG "; stderr: the terminal)\n"
-                  "  -c filename   : set configuration file (default: " HINGE_CONF_PATH ")\n"
-                  "  -g directives : set global directives out of configuration file\n"
-                  "  --strict      : with -t and at start: warnings are errors\n"
-                  "  --demo [port] : a reverse proxy on that port (8080) over three small backends, in the foreground\n"
-                  "  --docs        : print the manual of all directives, as Markdown\n");
+    strb_lit(out,
+             "Usage: hinge [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
+             "             [--strict] [--lenient] [--demo [port]] [--docs]\n\n"
+             "Options:\n"
+             "  -?,-h         : this help\n"
+             "  -v            : show version and exit\n"
+             "  -V            : show version and what is built in, then exit\n"
+             "  -t            : test configuration and exit\n"
+             "  -T            : test configuration, dump it and exit\n"
+             "  -q            : suppress non-error messages during configuration testing\n"
+             "  -s signal     : send signal to a master process: stop, quit, reopen, reload\n"
+             "  -p prefix     : set prefix path (default: " HINGE_PREFIX ")\n"
+             "  -e filename   : set error log file (default: " HINGE_ERROR_LOG "; stderr: the terminal)\n"
+             "  -c filename   : set configuration file (default: " HINGE_CONF_PATH ")\n"
+             "  -g directives : set global directives out of configuration file\n"
+             "  --strict      : with -t and at start: warnings are errors\n"
+             "  --lenient     : repair a file whose lines stand outside of the blocks they need, and tell each repair\n"
+             "  --demo [port] : a reverse proxy on that port (8080) over three small backends, in the foreground\n"
+             "  --docs        : print the manual of all directives, as Markdown\n");
 }

@@ -58,6 +58,8 @@ static int build(struct conf_ctx *cf)
 {
     struct conf_node *roots[2] = { NULL, NULL };
     int rc = parse_all(cf, roots);
+    if (roots[0] && bundle_option(cf->bundle, SLICE("lenient")).n && conf_lenient(cf, roots[0]) < 0)
+        return ERR_NOMEM;
     cf->partial = rc != OK;
     for (size_t i = array_len(roots); i-- > 0 && rc != ERR_NOMEM;) {
         int applied = roots[i] ? conf_apply(cf, roots[i], CONF_MAIN) : OK;

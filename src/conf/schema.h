@@ -188,6 +188,12 @@ void *conf_scope_own(struct conf_ctx *cf, struct conf_scope *s, const struct fea
 int conf_apply(struct conf_ctx *cf, const struct conf_node *block, enum conf_context context);
 
 /*
+ * Before anything is applied, for --lenient: moves what stands too far out into the http, server or location block that
+ * is missing around it, and tells each repair. OK or ERR_NOMEM. (conf/lenient.c)
+ */
+int conf_lenient(struct conf_ctx *cf, struct conf_node *root);
+
+/*
  * After everything was applied, with errors or without: inheritance and finish for the level, outer levels that are not
  * merged yet first. Doing it again changes nothing. OK, ERR_SYNTAX (reported) or ERR_NOMEM.
  */
