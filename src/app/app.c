@@ -4,12 +4,14 @@
 #include "app/app.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/engine.h"
+#include "app/explain.h"
 #include "app/master.h"
 #include "app/resolve.h"
 #include "app/title.h"
@@ -36,6 +38,8 @@ const struct room_hooks *app_server_room(const struct app *app)
 
 int app_main(const struct app *app, int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "explain") == 0)
+        return explain_main(app, argc, argv);
     const char *name = resolve_asked();
     int control = name ? -1 : engine_asked();
     if (name || control >= 0)

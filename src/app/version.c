@@ -126,7 +126,8 @@ void version_help(struct strb *out)
     version_short(out);
     strb_lit(out,
              "Usage: hinge [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
-             "             [--strict] [--lenient] [--demo [port]] [--docs]\n\n"
+             "             [--strict] [--lenient] [--demo [port]] [--docs]\n"
+             "       hinge explain [--from address] [-H 'Name: value'] [METHOD] URL (more: hinge explain --help)\n\n"
              "Options:\n"
              "  -?,-h         : this help\n"
              "  -v            : show version and exit\n"

@@ -2,9 +2,14 @@
 
 static const char upper_hex[] = "0123456789ABCDEF";
 
+static bool printable(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f;
+}
+
 static bool log_plain(unsigned char c)
 {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+    return printable(c) && c != '"' && c != '\\';
 }
 
 slice escape_log_upto(slice s, size_t room)
@@ -18,12 +23,12 @@ slice escape_log_upto(slice s, size_t room)
     return slice_upto(s, i);
 }
 
-void escape_log(struct strb *out, slice s)
+static void escape_hex(struct strb *out, slice s, bool quoted)
 {
     size_t done = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (log_plain(c))
+        if (quoted ? log_plain(c) : printable(c))
             continue;
         char text[4] = { '\\', 'x', upper_hex[c >> 4], upper_hex[c & 15] };
         strb_add(out, slice_of(s.p + done, i - done));
@@ -31,6 +36,16 @@ void escape_log(struct strb *out, slice s)
         done = i + 1;
     }
     strb_add(out, slice_from(s, done));
+}
+
+void escape_log(struct strb *out, slice s)
+{
+    escape_hex(out, s, true);
+}
+
+void escape_terminal(struct strb *out, slice s)
+{
+    escape_hex(out, s, false);
 }
 
 /* The short form of a character, or 0. */

@@ -103,6 +103,13 @@ static bool table_ready(struct exchange *x)
     return true;
 }
 
+static const char *known_text(enum var_known known)
+{
+    static const char *const texts[] = { "with the request", "when a location is found", "when a backend is tried",
+                                         "when the answer is there", "at the end" };
+    return texts[known];
+}
+
 int exchange_var(struct exchange *x, const struct var *v, slice *out)
 {
     bool table = x->values != NULL;
@@ -112,9 +119,14 @@ int exchange_var(struct exchange *x, const struct var *v, slice *out)
         *out = x->values[v->index];
         return OK;
     }
-    if (v->settable || v->def->known > x->known)
+    if (v->settable || v->def->known > x->known) {
+        if (!v->settable)
+            exchange_trace(x, NULL, "$%.*s is known only %s", SLICE_FMT(v->name), known_text(v->def->known));
         return ERR_NOTFOUND;
+    }
     int rc = v->def->get(x, v, out);
+    if (rc == OK)
+        exchange_trace(x, NULL, "$%.*s = \"%.*s\"", SLICE_FMT(v->name), SLICE_FMT(*out));
     if (!v->def->cached || (rc != OK && rc != ERR_NOTFOUND))
         return rc;
     if (!table_ready(x))
@@ -202,13 +214,17 @@ void exchange_log(struct exchange *x, enum log_level level, const char *fmt, ...
     char text[1024], tail[LOG_LINE_MAX];
     struct strb b;
     va_list ap;
-    if (!log_on(x->log, level))
+    if (!log_on(x->log, level) && !x->trace)
         return;
     va_start(ap, fmt);
     int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     if (n < 0)
         return;
+    if (x->trace) {
+        exchange_trace(x, NULL, "error log: [%s] %s", log_level_name(level), text);
+        return;
+    }
     strb_init_fixed(&b, tail, sizeof(tail));
     strb_printf(&b, ", client: %.*s", SLICE_FMT(exchange_client_text(x)));
     strb_lit(&b, ", server: "); /* as nginx: there even when it has no name */

@@ -8,8 +8,9 @@
 
 /* ---- building ---- */
 
-static struct listener_conf *listener_of(struct conf_ctx *cf, struct http_main *m, slice key)
+static struct listener_conf *listener_of(struct conf_ctx *cf, struct http_main *m, const struct listen_line *line)
 {
+    slice key = line->key;
     struct listener_conf *l = map_get(&m->listeners, key);
     if (l)
         return l;
@@ -17,6 +18,8 @@ static struct listener_conf *listener_of(struct conf_ctx *cf, struct http_main *
     if (!l)
         return NULL;
     l->key = key;
+    if (line->node)
+        l->pos = line->node->pos;
     l->names = name_table_new(cf);
     return l->names && map_put(&m->listeners, key, l) == OK ? l : NULL;
 }
@@ -25,7 +28,7 @@ static struct listener_conf *listener_of(struct conf_ctx *cf, struct http_main *
 static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct server_build *s,
                       const struct listen_line *line, struct map *claimed)
 {
-    struct listener_conf *l = listener_of(cf, m, line->key);
+    struct listener_conf *l = listener_of(cf, m, line);
     if (!l)
         return ERR_NOMEM;
     if (line->default_server) {

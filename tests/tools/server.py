@@ -114,6 +114,15 @@ class Hinge:
             assert done.returncode == check, done
         return done
 
+    def explain(self, *args, check=None):
+        """hinge explain with this server's configuration, whether it runs or not."""
+        done = subprocess.run([self.binary, "explain", "-p", f"{self.dir}/", "-c", "nginx.conf", *args], capture_output=True, text=True,
+                              timeout=PATIENCE, stdin=subprocess.DEVNULL)
+        assert not SANITIZERS.search(done.stdout + done.stderr), done.stderr
+        if check is not None:
+            assert done.returncode == check, done
+        return done
+
     def start(self, *args):
         self.stderr = open(self.dir / "stderr", "ab")
         self.process = subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr)

@@ -1,0 +1,136 @@
+"""hinge explain: what a request would meet is told from the very code that serves it, and nothing is sent."""
+import re
+
+import pytest
+
+SITE = """
+events { }
+http {
+    upstream app { server %%origin%% weight=2; server 127.0.0.1:9 backup; }
+    add_header X-Served-By edge;
+    server {
+        listen %%port%%;
+        server_name a.example ~^(?<sub>\\w+)\\.b\\.example$;
+        set $greeting "hello $arg_q";
+        location / { return 200 "$sub: $greeting"; }
+        location /api/ {
+            proxy_pass http://app/v1/;
+            proxy_set_header X-Real-IP $remote_addr;
+            add_header X-Tag $upstream_http_etag;
+        }
+        location ~ ^/u/(\\d+)$ { proxy_pass http://app; }
+        location /gone { return 404; error_page 404 /sorry; }
+        location = /sorry { internal; return 200 sorry; }
+        location /cut { return 444; }
+    }
+    server { listen %%port%%; server_name other; return 301 https://other$request_uri; }
+}
+"""
+
+
+@pytest.fixture
+def site(hinge, backend):
+    origin = backend()
+    h = hinge.prepare(SITE, origin=origin)
+
+    def explain(*args, check=0):
+        done = h.explain(*args, check=check)
+        assert not origin.received, "nothing may be sent"
+        return done
+    explain.port, explain.dir, explain.origin = h.ports["port"], h.dir, origin
+    return explain
+
+
+def places(text):
+    return [int(n) for n in re.findall(r"at \S+/nginx\.conf:(\d+): ", text)]
+
+
+def test_a_proxied_request(site):
+    out = site("--from", "192.0.2.7", "-H", "X-Own: 1", f"http://a.example:{site.port}/api/x?q=1").stdout
+    assert f"GET /api/x?q=1 HTTP/1.1" in out and f"Host: a.example:{site.port}" in out and "X-Own: 1" in out
+    assert re.search(rf"from +192\.0\.2\.7\nlistener +127\.0\.0\.1:{site.port}\n", out)
+    assert 'server     "a.example" for host "a.example" (the default of this address)' in out
+    assert 'location   "/api/" for "/api/x"' in out
+    assert 'passes to  upstream "app", balanced by round robin' in out
+    assert f"server {site.origin}, weight 2" in out and "backup 127.0.0.1:9, weight 1" in out
+    assert re.search(r"sends +GET /v1/x\?q=1 HTTP/1\.\d\n +Host: app\n", out) and "X-Real-IP: 192.0.2.7" in out
+    assert "$upstream_http_etag is known only when the answer is there" in out
+    assert places(out) == [7, 6, 11, 12, 4]
+
+
+def test_source_lines_are_shown(site):
+    out = site(f"http://a.example:{site.port}/").stdout
+    assert f"nginx.conf:7: listen 127.0.0.1:{site.port};" in out
+
+
+def test_an_answer_of_our_own(site):
+    out = site(f"http://foo.b.example:{site.port}/?q=you").stdout
+    assert 'for host "foo.b.example"' in out and '$arg_q = "you"' in out
+    assert re.search(r"answers +200 OK\n(.*\n)*.*X-Served-By: edge\nbody +foo: hello you\n", out)
+
+
+def test_captures_of_a_location(site):
+    out = site(f"http://a.example:{site.port}/u/12").stdout
+    assert '$1 = "12"' in out and "sends      GET /u/12" in out
+
+
+def test_passes(site):
+    out = site(f"http://a.example:{site.port}/gone").stdout
+    assert re.search(r'location +"/gone"(.*\n)*pass +2: internal redirect to "/sorry"\nlocation +"/sorry"(.*\n)*answers +404(.*\n)*body +sorry', out)
+
+
+def test_what_clients_cannot_reach(site):
+    assert "it is internal: clients cannot reach it" in site(f"http://a.example:{site.port}/sorry").stdout
+
+
+def test_a_closed_connection(site):
+    assert "nothing: the connection is closed" in site(f"http://a.example:{site.port}/cut").stdout
+
+
+def test_another_server_by_host_field(site):
+    out = site("-H", "Host: other", f"http://a.example:{site.port}/x").stdout
+    assert 'server     "other" for host "other"' in out and "Location: https://other/x" in out
+
+
+@pytest.mark.parametrize("method, answer", [("POST", "sends      POST"), ("TRACE", "answers    405")])
+def test_methods(site, method, answer):
+    assert answer in site(method, f"http://a.example:{site.port}/api/").stdout
+
+
+def test_what_the_codec_refuses(site):
+    assert "answers    400 before anything is looked up: invalid path" in site("/%zz").stdout
+    assert "answers    400 before" in site("-H", "Host: a", "-H", "Host: b", "/").stdout
+
+
+def test_control_bytes_reach_no_terminal(site):
+    out = site("/?q=%1b[31m\x1b").stdout
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("args, text", [
+    (["http://a.example:1/"], "no server listens on port 1"),
+    (["--listen", "127.0.0.1:1", "/"], "no server listens on 127.0.0.1:1"),
+    (["https://a/"], "TLS is not built in"),
+    (["ftp://a/"], "neither http://HOST/PATH nor /PATH"),
+    (["http://a:x/"], "no port number in"),
+    (["--from", "nonsense", "/"], 'no address: "nonsense"'),
+    (["--wrong", "/"], 'invalid option "--wrong"'),
+    (["GET", "/", "/"], "one word too many"),
+    ([], "no URL after"),
+    (["--from"], "no value for option"),
+])
+def test_wrong_words(site, args, text):
+    assert text in site(*args, check=1).stderr
+
+
+def test_help(site):
+    assert "Usage: hinge explain" in site("--help").stderr
+
+
+def test_a_wrong_configuration_is_told(hinge):
+    assert 'unknown directive "nonsense"' in hinge.prepare("nonsense;").explain("/", check=1).stderr
+
+
+def test_lenient_repairs_here_too(hinge):
+    h = hinge.prepare("server { listen %%port%%; return 200 hello; }")
+    assert "body       hello" in h.explain("--lenient", "/", check=0).stdout
