@@ -142,3 +142,28 @@ unsigned regex_groups(const struct regex *r)
 {
     return r->groups;
 }
+
+bool regex_may_begin(const struct regex *r, char c)
+{
+    uint32_t options, type = 0, first = 0;
+    const uint8_t *bits = NULL;
+    pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
+    if (!(options & PCRE2_ANCHORED))
+        return true;
+    pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTCODETYPE, &type);
+    pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTCODEUNIT, &first);
+    pcre2_pattern_info(r->code, PCRE2_INFO_FIRSTBITMAP, &bits);
+    if (type == 1)
+        return ascii_lower((char)first) == ascii_lower(c);
+    return !bits || (bits[(unsigned char)c / 8] >> ((unsigned char)c % 8) & 1);
+}
+
+bool regex_exceeds(const struct regex *r, slice subject, unsigned steps)
+{
+    if (!matcher_ready())
+        return false;
+    pcre2_set_match_limit(matcher.context, steps);
+    int rc = pcre2_match(r->code, (PCRE2_SPTR)subject.p, subject.n, 0, PCRE2_NO_JIT, matcher.data, matcher.context);
+    pcre2_set_match_limit(matcher.context, MATCH_LIMIT);
+    return rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT || rc == PCRE2_ERROR_HEAPLIMIT;
+}

@@ -38,4 +38,9 @@ bool regex_name(const struct regex *r, unsigned i, slice *name, unsigned *group)
 /* Number of capturing groups. */
 unsigned regex_groups(const struct regex *r);
 
+/* Might it match a subject that begins with `c`? false is proved: it is anchored, and begins with something else. */
+bool regex_may_begin(const struct regex *r, char c);
+/* Does matching this subject take more than `steps` of backtracking (without the JIT, which counts differently)? */
+bool regex_exceeds(const struct regex *r, slice subject, unsigned steps);
+
 #endif

@@ -4,6 +4,8 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/regex_proof.h"
+#include "conf/bundle.h"
 #include "conf/generation.h"
 
 struct match_cleanup {
@@ -43,6 +45,22 @@ static int declare_names(struct conf_ctx *cf, const struct conf_node *node, int 
     return OK;
 }
 
+/* For -t, start and reload: an engine's bundle was looked at before. */
+static void warn_of_explosion(struct conf_ctx *cf, const struct conf_node *node, int arg, slice pattern,
+                              const struct regex *r)
+{
+    char attack[REGEX_ATTACK_MAX];
+    size_t n;
+    if (bundle_closed(cf->bundle) || !regex_explodes(r, pattern, attack, &n))
+        return;
+    conf_diag_add(
+        cf->diag, CONF_WARN, node->args[arg].pos,
+        SLICE("a group that repeats holds something that repeats or chooses: say what separates its turns, or "
+              "make it possessive"),
+        "\"%.*s\" takes exponentially long on some requests (%zu bytes are enough), which will fail",
+        SLICE_FMT(pattern), n);
+}
+
 int match_compile(struct conf_ctx *cf, const struct conf_node *node, int arg, slice pattern, bool icase,
                   struct match *out)
 {
@@ -64,6 +82,7 @@ int match_compile(struct conf_ctx *cf, const struct conf_node *node, int arg, sl
         return rc;
     c->regex = m.regex;
     generation_cleanup(cf->gen, &c->cleanup, cleanup);
+    warn_of_explosion(cf, node, arg, pattern, m.regex);
     rc = declare_names(cf, node, arg, &m);
     if (rc == OK)
         *out = m;

@@ -112,6 +112,20 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     }
 }
 
+bool addr_is_any(const struct addr *a)
+{
+    if (a->sa.sa_family == AF_INET)
+        return a->in.sin_addr.s_addr == htonl(INADDR_ANY);
+    return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
+}
+
+bool addr_is_loopback(const struct addr *a)
+{
+    if (a->sa.sa_family == AF_INET)
+        return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
+    return a->sa.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+}
+
 uint16_t addr_port(const struct addr *a)
 {
     switch (a->sa.sa_family) {

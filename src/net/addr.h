@@ -32,7 +32,9 @@ int addr_parse_ip(slice text, uint16_t port, struct addr *out);
 int addr_parse(slice text, struct addr *out);
 
 bool addr_eq(const struct addr *a, const struct addr *b);
-uint16_t addr_port(const struct addr *a); /* 0 for unix */
+bool addr_is_any(const struct addr *a);      /* 0.0.0.0, [::] */
+bool addr_is_loopback(const struct addr *a); /* 127.0.0.0/8, ::1 */
+uint16_t addr_port(const struct addr *a);    /* 0 for unix */
 void addr_set_port(struct addr *a, uint16_t port);
 /* "127.0.0.1:80", "[::1]:80", "unix:/path" (nginx's form). Returns the length; dst holds ADDR_TEXT_MAX. */
 size_t addr_text(char *dst, const struct addr *a);

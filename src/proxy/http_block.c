@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/logs.h"
+#include "proxy/tester.h"
 
 struct http_main *http_main_of(struct conf_ctx *cf)
 {
@@ -156,8 +157,10 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
         rc = worse(rc, merge_all(cf, m, server, location));
     if (rc != ERR_NOMEM && !cf->partial)
         rc = worse(rc, router_build(cf, m, location));
-    if (rc == OK && !cf->diag->errors)
+    if (rc == OK) {
         warn_of_missing(cf, m);
+        tester_run(cf, m);
+    }
     conf_scope_leave(cf, location);
     conf_scope_leave(cf, server);
     cf->context = outer;

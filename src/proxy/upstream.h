@@ -71,7 +71,8 @@ struct peer_set {
 struct upstream {
     slice name;
     struct conf_pos pos;
-    bool implicit; /* made from an address in proxy_pass */
+    struct upstream *next; /* the next block of the file; of an implicit one: NULL */
+    bool implicit;         /* made from an address in proxy_pass */
     const struct balance_ops *balance;
     struct peer_set primary, backup;
     uint32_t npeers;    /* all, for tried sets */

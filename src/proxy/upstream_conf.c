@@ -41,6 +41,7 @@ struct upstream_main {
     struct gen_cleanup cleanup;
     struct map names; /* struct upstream; made lazily, `ready` says whether */
     bool ready;
+    struct upstream *blocks; /* as the file has them */
 };
 
 /* ---- the map of names ---- */
@@ -370,6 +371,20 @@ static int upstream_finish(struct conf_ctx *cf, const struct conf_node *node, st
     return upstream_build(cf, u, c->first);
 }
 
+const struct upstream *upstream_blocks(struct conf_ctx *cf)
+{
+    const struct upstream_main *m = names_ready(cf);
+    return m ? m->blocks : NULL;
+}
+
+static void keep_block(struct conf_ctx *cf, struct upstream *u)
+{
+    struct upstream **at = &names_ready(cf)->blocks; /* it is ready: the name was just put there */
+    while (*at)
+        at = &(*at)->next;
+    *at = u;
+}
+
 static int set_upstream(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     slice name = node->args[0].text;
@@ -387,6 +402,8 @@ static int set_upstream(struct conf_ctx *cf, const struct conf_node *node, void 
         known = conf_error(cf, node, 0, "duplicate upstream \"%.*s\"", SLICE_FMT(name));
     if (known == ERR_NOMEM)
         return known;
+    if (known == OK)
+        keep_block(cf, u);
 
     struct conf_scope *scope = conf_scope_enter(cf, SCOPE_UPSTREAM, node);
     if (!scope)

@@ -17,6 +17,9 @@ extern struct feature upstream_feature;
 int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct endpoint *e,
                  const struct upstream **out);
 
+/* The first upstream block of the configuration being read, or NULL; `next` leads on. */
+const struct upstream *upstream_blocks(struct conf_ctx *cf);
+
 /*
  * An upstream of one address that was found at run time, in an exchange's arena: it lives as long as the exchange, and
  * so does its peer. It is not in the registry; its failures are forgotten with it. NULL: no memory.

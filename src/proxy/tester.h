@@ -1,0 +1,13 @@
+/*
+ * What the tester can prove of a configuration that starts (proxy/tester.c).
+ */
+#ifndef PROXY_TESTER_H
+#define PROXY_TESTER_H
+
+#include "proxy/http_block.h"
+
+/* Warns of faults in an http block that was built without errors. Where nothing can be fetched any more it does
+ * nothing. */
+void tester_run(struct conf_ctx *cf, const struct http_main *m);
+
+#endif

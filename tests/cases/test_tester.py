@@ -1,0 +1,107 @@
+"""What the tester proves of files that start: a warning with the reason and the fix, an error with --strict, and silence where all is well."""
+import pytest
+
+ACME = """
+    upstream app { server 10.1.2.3:80; }
+    server {
+        listen %%port%%;
+        server_name shop.example;
+"""
+
+
+def told_by_t(hinge, inside, *args, check=0):
+    return hinge.prepare_http(inside).run("-t", *args, check=check).stderr
+
+
+# Each from life: a forward proxy of a tutorial, a migrated site, a copied fragment.
+FAULTS = {
+    "the scheme is no part of a path": ("""
+        server { listen %%port%%; location ~* ^(http|https)://(10\\.|192\\.168\\.) { return 403; } location / { return 200; } }""",
+        'location "^(http|https)://(10\\.|192\\.168\\.)" can never match', 'a path begins with "/"'),
+    "the same expression twice": (
+        "server { listen %%port%%; location ~ \\.php$ { return 200 a; } location ~ \\.php$ { return 200 b; } }",
+        'location "\\.php$" can never match', "is tried first and matches what it would"),
+    "an expression for everything above": (
+        "server { listen %%port%%; location ~ ^/(.*)$ { return 200 a; } location ~ \\.png$ { return 200 b; } }",
+        'location "\\.png$" can never match', "is tried first"),
+    "an expression under ^~": (
+        "server { listen %%port%%; location ^~ /static/ { return 200 a; } location ~ ^/static/.*\\.css$ { return 200 b; } location / { return 404; } }",
+        'location "^/static/.*\\.css$" can never match', '"^~ /static/" in line'),
+    "a prefix beside an expression for everything": (
+        "server { listen %%port%%; location /status { return 200 a; } location ~ / { return 200 b; } }",
+        'location "/status" is never used', 'write "location ^~ /status"'),
+    "a slash too few": (ACME + "location /api/ { proxy_pass http://app/v1; } } ",
+        'proxy_pass with "/v1" in location "/api/" joins paths', '"/api/x" is passed on as "/v1x"'),
+    "a slash too many": (ACME + "location /api { proxy_pass http://app/; } } ",
+        'proxy_pass with "/" in location "/api" joins paths', '"/api/x" is passed on as "//x"'),
+    "an upstream with a typing error": (
+        "upstream backend { server 10.0.0.1; } upstream backnd { server 10.0.0.2; } server { listen %%port%%; location / { proxy_pass http://backend; } }",
+        'upstream "backnd" is used by nobody', "no proxy_pass names it"),
+    "a loop": ("server { listen %%port%%; location / { proxy_pass http://127.0.0.1:%%port-number%%; } }",
+        "is a loop", "listens on"),
+    "the Host field decides": ("server { listen %%port%%; location / { proxy_pass http://$http_host$request_uri; } }",
+        '$http_host decides where "http://$http_host$request_uri" leads', "use $host"),
+    "an expression that explodes": ("server { listen %%port%%; location ~ ^/([a-z]+)+\\.html$ { return 200; } }",
+        '"^/([a-z]+)+\\.html$" takes exponentially long on some requests', "say what separates its turns"),
+    "a name that another server has": (
+        "server { listen %%port%%; server_name a; return 200 1; } server { listen %%port%%; server_name b a; return 200 2; }",
+        'conflicting server name "a" on', "ignored"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_told_with_reason_and_fix(hinge, name):
+    text, fault, hint = FAULTS[name]
+    if "%%port-number%%" in text:
+        text = text.replace("listen %%port%%", "listen 18999").replace("%%port-number%%", "18999")
+    told = told_by_t(hinge, text)
+    assert "[warn] " in told and fault in told and hint in told, told
+    assert "nginx.conf:" in next(line for line in told.splitlines() if fault in line)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_strict_makes_it_an_error(hinge, name):
+    text, fault, _ = FAULTS[name]
+    text = text.replace("127.0.0.1:%%port-number%%", "127.0.0.1:18999")
+    if "18999" in text:
+        text = text.replace("listen %%port%%", "listen 18999")
+    told = told_by_t(hinge, text, "--strict", check=1)
+    assert fault in told and "test failed" in told
+
+
+SOUND = {
+    "ordinary": ACME + """
+        location / { proxy_pass http://app; }
+        location /api/ { proxy_pass http://app/v1/; }
+        location /old { proxy_pass http://app/new; }
+        location ~ \\.php$ { proxy_pass http://app; }
+        location ~* \\.(jpg|png)$ { return 200; }
+        location ^~ /static/ { return 200; }
+        location = /exact { return 200; } }""",
+    "an expression beside ^~ that it does not catch": """
+        server { listen %%port%%; location ^~ /a/ { return 200; } location /a/b/ { return 200; } location ~ ^/a/b/.*x$ { return 200; } }""",
+    "an optional last letter": "server { listen %%port%%; location ^~ /ab { return 200; } location ~ ^/ab?c { return 200; } }",
+    "alternatives": "server { listen %%port%%; location ^~ /a { return 200; } location ~ ^/a|^/b { return 200; } }",
+    "a prefix with expressions of its own": "server { listen %%port%%; location /x { location ~ y { return 200; } } location ~ / { return 200; } }",
+    "upstreams found when requests run": """
+        upstream a { server 10.0.0.1; } upstream b { server 10.0.0.2; }
+        server { listen %%port%%; set $to a; location / { proxy_pass http://$to; } }""",
+    "another server behind the same port": """
+        server { listen 18999; server_name a; location / { proxy_pass http://127.0.0.1:18999; proxy_set_header Host b; } }
+        server { listen 18999; server_name b; location / { return 200; } }""",
+    "a path that does not come back": "server { listen 18999; location /a/ { proxy_pass http://127.0.0.1:18999/b/; } location /b/ { return 200; } }",
+    "repeated groups with separators": "server { listen %%port%%; location ~ ^(/[a-z]+)*/end$ { return 200; } }",
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_files_are_not_suspected(hinge, name):
+    told = told_by_t(hinge, SOUND[name])
+    assert "[warn]" not in told, told
+    told_by_t(hinge, SOUND[name], "--strict")
+
+
+def test_a_start_tells_it_too_and_serves(hinge):
+    h = hinge.http("upstream unused { server 127.0.0.1:1; } server { listen %%port%%; location / { return 200 hello; } }")
+    assert h.get("/").body == b"hello"
+    h.wait_log(r"\[warn\] .*upstream \"unused\" is used by nobody")
