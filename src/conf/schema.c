@@ -132,6 +132,7 @@ int conf_ctx_init(struct conf_ctx *cf, const struct schema *s, struct arena *a, 
 {
     *cf = (struct conf_ctx){ .schema = s, .arena = a, .bundle = b, .diag = d, .context = CONF_MAIN };
     cf->last_var = &cf->first_var;
+    cf->last_source = &cf->first_source;
     map_init(&cf->vars, false);
     map_init(&cf->warned, false);
     return conf_scope_enter(cf, SCOPE_MAIN, NULL) ? OK : ERR_NOMEM;

@@ -156,6 +156,7 @@ struct conf_ctx {
     struct map vars;                   /* name -> struct var, of this configuration */
     struct var *first_var, **last_var; /* in the order of their index */
     uint32_t nvars;
+    struct var_source *first_source, **last_source; /* what var_derives was told */
     struct generation *gen; /* what the block handlers of higher rooms build; opaque here */
     /* The directive that is being applied; NULL outside of conf_apply. For the usage lines of errors. */
     const struct schema_entry *entry;

@@ -79,39 +79,76 @@ struct var *var_use(struct conf_ctx *cf, slice name, const struct conf_arg *wher
     return v ? v : add_var(cf, lower, where);
 }
 
-/* The variable of that name, when no built-in one and no other definition holds it. */
-static struct var *claim(struct conf_ctx *cf, slice name, const struct conf_arg *where, bool again)
+static struct var *duplicate(struct conf_ctx *cf, slice name, const struct conf_arg *where)
 {
-    struct var *v = var_use(cf, name, where);
-    if (!v)
-        return NULL;
-    bool defined = v->def && !v->def->prefix;
-    if (defined || (v->settable && !again)) {
-        conf_diag_add(cf->diag, CONF_EMERG, pos_of(where), conf_usage(cf), "the duplicate \"%.*s\" variable",
-                      SLICE_FMT(name));
-        return NULL;
-    }
-    return v;
+    conf_diag_add(cf->diag, CONF_EMERG, pos_of(where), conf_usage(cf), "the duplicate \"%.*s\" variable",
+                  SLICE_FMT(name));
+    return NULL;
+}
+
+static bool defined(const struct var *v)
+{
+    return v->def && !v->def->prefix;
 }
 
 struct var *var_declare(struct conf_ctx *cf, slice name, const struct conf_arg *where)
 {
-    struct var *v = claim(cf, name, where, true);
-    if (v && !v->settable) {
-        set_def(v, NULL);
-        v->settable = true;
-    }
+    struct var *v = var_use(cf, name, where);
+    if (!v || v->settable)
+        return v;
+    if (defined(v))
+        return v->def->changeable || v->def->set ? v : duplicate(cf, name, where);
+    set_def(v, NULL);
+    v->settable = true;
     return v;
 }
 
 struct var *var_define(struct conf_ctx *cf, const struct var_def *def, const struct conf_arg *where)
 {
-    struct var *v = claim(cf, slice_str(def->name), where, false);
-    if (v) {
-        assert(!def->prefix && slice_eq(v->name, slice_str(def->name)));
-        set_def(v, def);
-    }
+    slice name = slice_str(def->name);
+    struct var *v = var_use(cf, name, where);
+    if (!v)
+        return NULL;
+    if (defined(v) || (v->settable && !def->changeable))
+        return duplicate(cf, name, where);
+    assert(!def->prefix && slice_eq(v->name, name));
+    bool client = v->settable && v->client; /* a capture of that name may have been declared before */
+    set_def(v, def);
+    v->client |= client;
+    v->settable = false;
     return v;
+}
+
+struct var_source {
+    struct var *var;
+    const struct template *value;
+    struct var_source *next;
+};
+
+int var_derives(struct conf_ctx *cf, struct var *v, const struct template *value)
+{
+    if (template_literal(value))
+        return OK;
+    struct var_source *s = arena_new(cf->arena, struct var_source);
+    if (!s)
+        return ERR_NOMEM;
+    *s = (struct var_source){ .var = v, .value = value };
+    *cf->last_source = s;
+    cf->last_source = &s->next;
+    return OK;
+}
+
+/* Repeated until nothing changes, because a line may stand before the one that taints what it copies. */
+void vars_spread(struct conf_ctx *cf)
+{
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (const struct var_source *s = cf->first_source; s; s = s->next) {
+            if (!s->var->client && template_client(s->value))
+                changed = s->var->client = true;
+        }
+    }
 }
 
 static slice meant(const struct conf_ctx *cf, slice wanted)

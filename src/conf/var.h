@@ -24,6 +24,8 @@ enum var_known { VAR_REQUEST, VAR_ROUTE, VAR_UPSTREAM, VAR_RESPONSE, VAR_END };
 /* OK and *out (alive as long as the exchange), or ERR_NOTFOUND when it has no value now (reads as empty), or ERR_NOMEM.
  */
 typedef int (*var_get_fn)(struct exchange *x, const struct var *v, slice *out);
+/* OK or ERR_NOMEM; the value lives as long as the exchange. */
+typedef int (*var_set_fn)(struct exchange *x, const struct var *v, slice value);
 
 struct var_def {
     const char *name; /* without '$'; a name that ends in '_' and has `prefix` set stands for a family ($arg_...) */
@@ -34,6 +36,8 @@ struct var_def {
     var_get_fn get;
     const char *doc; /* one sentence for the manual */
     bool client;     /* its value may be the client's choice (design section 6): host, URI, fields, captures */
+    bool changeable; /* `set` and captures may give it another value, which then stays (map, geo; as in nginx) */
+    var_set_fn set;  /* what `set` does instead of storing ($args); NULL: it stores. Makes it changeable */
 };
 
 /* One variable that a configuration uses. Equal names of one configuration share one struct var. */
@@ -43,7 +47,7 @@ struct var {
     const struct var_def *def; /* NULL when settable */
     uint32_t index;            /* dense, from 0, of this configuration: the slot of the per-exchange value table */
     bool settable;             /* made by `set`: its value lives in the slot alone */
-    bool client;               /* its value may be the client's choice (design section 6); spread by `set` */
+    bool client;               /* its value may be the client's choice (design section 6); see var_derives */
     struct conf_pos pos;       /* where it was first used */
     struct var *next;          /* of this configuration, by index */
 };
@@ -67,13 +71,14 @@ struct template
  */
 struct var *var_use(struct conf_ctx *cf, slice name, const struct conf_arg *where);
 /*
- * Makes (or finds) a settable variable; NULL when the name is taken by a built-in one, or bad, after reporting it. A
- * member of a family that nobody defines otherwise ($http_x) may be declared, and is then a variable of its own.
+ * Makes (or finds) a variable that may be assigned; NULL when the name is taken by one that may not, or bad, after
+ * reporting it. A member of a family that nobody defines otherwise ($http_x) may be declared, and is then a variable of
+ * its own. A changeable one keeps its definition: that gives the value until something else was assigned.
  */
 struct var *var_declare(struct conf_ctx *cf, slice name, const struct conf_arg *where);
 /*
  * Makes a variable that the configuration itself defines with a getter (`map`). `def` lives in cf's arena and has the
- * name in lower case; the name must be free, as with var_declare.
+ * name in lower case; the name must not be defined yet, nor assigned anywhere unless it is changeable.
  */
 struct var *var_define(struct conf_ctx *cf, const struct var_def *def, const struct conf_arg *where);
 /* After everything was applied and merged: reports every variable that is used and that nothing offers. */
@@ -85,8 +90,20 @@ int vars_check(struct conf_ctx *cf);
  */
 int template_compile(struct conf_ctx *cf, const struct conf_arg *arg, struct template *out);
 
-/* May some part be the client's choice? Asks the variables: a `set` further down can still change the answer. */
+/* May some part be the client's choice? Asks the variables: before vars_spread a line further down can still change the
+ * answer. */
 bool template_client(const struct template *t);
+
+/*
+ * Tells that `v` may take the value of that template (`set`, the values of a `map`), so that what clients choose spreads
+ * from one to the other. The template lives as long as cf's arena. OK or ERR_NOMEM.
+ */
+int var_derives(struct conf_ctx *cf, struct var *v, const struct template *value);
+/*
+ * Spreads: a variable is the client's choice if one of the values told of it is. Once everything was read, before
+ * anybody asks; again changes nothing. The http block calls it before its levels are merged.
+ */
+void vars_spread(struct conf_ctx *cf);
 
 static inline bool template_literal(const struct template *t)
 {

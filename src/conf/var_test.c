@@ -103,6 +103,49 @@ static void define(void **state)
     expect_messages(&f->b, "the duplicate \"mapped\" variable");
 }
 
+static void changeable(void **state)
+{
+    struct fixture *f = *state;
+    static const struct var_def first = { .name = "first", .get = get_nothing, .changeable = true },
+                                last = { .name = "last", .get = get_nothing, .changeable = true };
+    struct var *v = var_define(&f->cf, &first, NULL);
+    assert_ptr_equal(var_declare(&f->cf, SLICE("first"), NULL), v); /* assigned after it was defined */
+    assert_ptr_equal(v->def, &first);
+    assert_false(v->settable);
+    v = var_declare(&f->cf, SLICE("last"), NULL); /* and before */
+    v->client = true;
+    assert_ptr_equal(var_define(&f->cf, &last, NULL), v);
+    assert_ptr_equal(v->def, &last);
+    assert_false(v->settable);
+    assert_true(v->client);
+    assert_null(var_define(&f->cf, &last, NULL)); /* but defined only once */
+    expect_messages(&f->b, "the duplicate \"last\" variable");
+}
+
+static struct template *compiled(struct fixture *f, const char *text)
+{
+    struct conf_arg arg = { .text = slice_str(text) };
+    struct template *t = arena_new(&f->b.arena, struct template);
+    assert_int_equal(template_compile(&f->cf, &arg, t), OK);
+    return t;
+}
+
+static void spread(void **state)
+{
+    struct fixture *f = *state;
+    struct var *a = var_declare(&f->cf, SLICE("a"), NULL), *b = var_declare(&f->cf, SLICE("b"), NULL),
+               *c = var_declare(&f->cf, SLICE("c"), NULL);
+    assert_int_equal(var_derives(&f->cf, a, compiled(f, "x$b")), OK); /* before what taints b */
+    assert_int_equal(var_derives(&f->cf, b, compiled(f, "$pid")), OK);
+    assert_int_equal(var_derives(&f->cf, c, compiled(f, "fixed")), OK);
+    vars_spread(&f->cf);
+    assert_false(a->client || b->client || c->client);
+    assert_int_equal(var_derives(&f->cf, b, compiled(f, "$http_y")), OK);
+    vars_spread(&f->cf);
+    assert_true(a->client && b->client);
+    assert_false(c->client);
+}
+
 static int lookup(struct exchange *x, const struct var *v, slice *out)
 {
     x->reads++;
@@ -210,6 +253,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(use, setup, teardown),
         cmocka_unit_test_setup_teardown(declare, setup, teardown),
         cmocka_unit_test_setup_teardown(define, setup, teardown),
+        cmocka_unit_test_setup_teardown(changeable, setup, teardown),
+        cmocka_unit_test_setup_teardown(spread, setup, teardown),
         cmocka_unit_test_setup_teardown(templates, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_templates, setup, teardown),
         cmocka_unit_test_setup_teardown(out_of_memory, setup, teardown),

@@ -146,6 +146,13 @@ bool exchange_var_set(struct exchange *x, const struct var *v, slice value)
     return true;
 }
 
+int exchange_var_assign(struct exchange *x, const struct var *v, slice value)
+{
+    if (v->def && v->def->set)
+        return v->def->set(x, v, value);
+    return exchange_var_set(x, v, value) ? OK : ERR_NOMEM;
+}
+
 void exchange_forget_values(struct exchange *x)
 {
     if (!x->values)

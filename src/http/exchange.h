@@ -177,8 +177,10 @@ extern void (*exchange_run)(struct exchange *x);
 
 /* Reads a variable: minds its cache and when it is known. For template_eval. */
 int exchange_var(struct exchange *x, const struct var *v, slice *out);
-/* Sets the slot of a settable variable. false: out of memory. */
+/* Sets the slot of a variable that may be assigned. false: out of memory. */
 bool exchange_var_set(struct exchange *x, const struct var *v, slice value);
+/* What `set` does: the variable's own way of being assigned, else its slot. OK or ERR_NOMEM. */
+int exchange_var_assign(struct exchange *x, const struct var *v, slice value);
 /* Forgets what was cached, for a new pass; what `set` assigned stays. */
 void exchange_forget_values(struct exchange *x);
 /* template_eval with this exchange's arena and lookup. */

@@ -69,6 +69,14 @@ static int get_args(struct exchange *x, const struct var *v, slice *out)
     return var_some(x->pass.args, out);
 }
 
+static int set_args(struct exchange *x, const struct var *v, slice value)
+{
+    x->pass.args = value;
+    x->pass.has_args = value.n > 0;
+    x->pass.rewritten = true;
+    return OK;
+}
+
 static int get_is_args(struct exchange *x, const struct var *v, slice *out)
 {
     *out = x->pass.args.n ? SLICE("?") : SLICE("");
@@ -235,7 +243,7 @@ static const struct var_def vars[] = {
     { "is_request_port", false, VAR_REQUEST, false, 0, get_is_request_port, "\":\" if $request_port is not empty." },
     { "uri", false, VAR_REQUEST, false, 0, get_uri, "The decoded, normal path of the current pass.", true },
     { "document_uri", false, VAR_REQUEST, false, 0, get_uri, "The same as $uri.", true },
-    { "args", false, VAR_REQUEST, false, 0, get_args, "The arguments.", true },
+    { .name = "args", .get = get_args, .doc = "The arguments; `set` may assign them.", .client = true, .set = set_args },
     { "query_string", false, VAR_REQUEST, false, 0, get_args, "The same as $args.", true },
     { "is_args", false, VAR_REQUEST, false, 0, get_is_args, "\"?\" if there are arguments, else empty." },
     { "arg_", true, VAR_REQUEST, false, 0, get_arg, "The argument of that name, as it stands.", true },

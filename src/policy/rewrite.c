@@ -13,7 +13,7 @@
 #include "proxy/policy.h"
 #include "proxy/redirect.h"
 
-enum op_kind { OP_SET, OP_SET_ARGS, OP_RETURN, OP_BREAK };
+enum op_kind { OP_SET, OP_RETURN, OP_BREAK };
 
 struct op {
     enum op_kind kind;
@@ -27,17 +27,6 @@ struct op {
 /* SCOPE_LOCATION: the program of one level; nothing of it is inherited. */
 struct rewrite {
     struct op *first;
-};
-
-/* SCOPE_MAIN: every `set`, for the spreading of what clients choose. */
-struct set_rule {
-    struct var *var;
-    const struct template *value;
-    struct set_rule *next;
-};
-
-struct rewrite_main {
-    struct set_rule *sets;
 };
 
 /* ---- running ---- */
@@ -77,16 +66,8 @@ static enum verdict rewrite_request(struct exchange *x, const void *conf)
     for (const struct op *op = ((const struct rewrite *)conf)->first; op; op = op->next) {
         switch (op->kind) {
         case OP_SET:
-        case OP_SET_ARGS:
-            if (exchange_eval(x, &op->value, &value) != OK)
+            if (exchange_eval(x, &op->value, &value) != OK || exchange_var_assign(x, op->var, value) != OK)
                 return VERDICT_DROP;
-            if (op->kind == OP_SET && !exchange_var_set(x, op->var, value))
-                return VERDICT_DROP;
-            if (op->kind == OP_SET_ARGS) {
-                x->pass.args = value;
-                x->pass.has_args = value.n > 0;
-                x->pass.rewritten = true;
-            }
             break;
         case OP_RETURN:
             return run_return(x, op);
@@ -116,35 +97,23 @@ static struct op *add_op(struct conf_ctx *cf, struct rewrite *r, enum op_kind ki
     return op;
 }
 
-static int remember_set(struct conf_ctx *cf, const struct op *op)
-{
-    struct rewrite_main *m = conf_scope_own(cf, cf->scope[SCOPE_MAIN], &rewrite_feature);
-    struct set_rule *rule = m ? arena_new(cf->arena, struct set_rule) : NULL;
-    if (!rule)
-        return ERR_NOMEM;
-    *rule = (struct set_rule){ .var = op->var, .value = &op->value, .next = m->sets };
-    m->sets = rule;
-    return OK;
-}
-
 static int set_set(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     slice name = node->args[0].text;
     if (name.n < 2 || name.p[0] != '$')
         return conf_error(cf, node, 0, "invalid variable name \"%.*s\"", SLICE_FMT(name));
     name = slice_from(name, 1);
-    bool args = slice_ieq(name, SLICE("args"));
-    struct op *op = add_op(cf, conf, args ? OP_SET_ARGS : OP_SET);
+    struct op *op = add_op(cf, conf, OP_SET);
     if (!op)
         return ERR_NOMEM;
     int rc = template_compile(cf, &node->args[1], &op->value);
-    if (rc != OK || args)
+    if (rc != OK)
         return rc;
     size_t errors = cf->diag->errors;
     op->var = var_declare(cf, name, &node->args[0]);
     if (!op->var)
         return cf->diag->errors > errors ? ERR_SYNTAX : ERR_NOMEM;
-    return remember_set(cf, op);
+    return var_derives(cf, op->var, &op->value);
 }
 
 static bool is_url(slice s)
@@ -170,35 +139,6 @@ static int set_return(struct conf_ctx *cf, const struct conf_node *node, void *c
 static int set_break(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     return add_op(cf, conf, OP_BREAK) ? OK : ERR_NOMEM;
-}
-
-/*
- * A variable is the client's choice if one of its values is made of one that is; repeated until nothing changes,
- * because a `set` may stand before the one that taints what it copies.
- */
-static void spread_taint(const struct rewrite_main *m)
-{
-    bool changed = true;
-    while (changed) {
-        changed = false;
-        for (const struct set_rule *r = m->sets; r; r = r->next) {
-            if (!r->var->client && template_client(r->value))
-                changed = r->var->client = true;
-        }
-    }
-}
-
-/* Runs when the http level is merged: everything has been read, nothing has asked yet. */
-static int rewrite_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
-                          const void *parent)
-{
-    if (kind != SCOPE_LOCATION || parent)
-        return OK;
-    struct rewrite_main *m = conf_scope_own(cf, cf->scope[SCOPE_MAIN], &rewrite_feature);
-    if (!m)
-        return ERR_NOMEM;
-    spread_taint(m);
-    return OK;
 }
 
 static const struct directive directives[] = {
@@ -248,8 +188,7 @@ struct feature rewrite_feature = {
     .doc = "Assigning variables and answering at once.",
     .directives = directives,
     .ndirectives = array_len(directives),
-    .size = { [SCOPE_MAIN] = sizeof(struct rewrite_main), [SCOPE_LOCATION] = sizeof(struct rewrite) },
-    .finish = rewrite_finish,
+    .size = { [SCOPE_LOCATION] = sizeof(struct rewrite) },
 };
 
 const struct policy rewrite_policy = {

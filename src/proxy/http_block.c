@@ -153,6 +153,7 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
     if (!location)
         return ERR_NOMEM;
     int rc = conf_apply(cf, node, CONF_HTTP);
+    vars_spread(cf);
     if (rc != ERR_NOMEM && !cf->partial)
         rc = worse(rc, merge_all(cf, m, server, location));
     if (rc != ERR_NOMEM && !cf->partial)
