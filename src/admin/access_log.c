@@ -276,7 +276,7 @@ static int set_access_log(struct conf_ctx *cf, const struct conf_node *node, voi
 static const struct directive directives[] = {
     {
         .name = "access_log",
-        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF | CONF_LIMIT_EXCEPT,
         .min_args = 1,
         .max_args = CONF_ANY_ARGS,
         .type = CONF_CUSTOM,

@@ -72,7 +72,7 @@ static void tell_pass(struct exchange *x)
 {
     world.pass = x->passes;
     world.told = NULL;
-    explain_sayf("pass", NULL, "%u: internal redirect to \"%.*s\"", x->passes + 1U, SLICE_FMT(x->pass.uri));
+    explain_sayf("pass", NULL, "%u, for \"%.*s\"", x->passes + 1U, SLICE_FMT(x->pass.uri));
 }
 
 static void tell_location(struct exchange *x)

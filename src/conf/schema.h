@@ -31,6 +31,9 @@ enum conf_context {
     CONF_SERVER = 1 << 3,
     CONF_LOCATION = 1 << 4,
     CONF_UPSTREAM = 1 << 5,
+    CONF_SERVER_IF = 1 << 6,    /* `if` of a server */
+    CONF_LOCATION_IF = 1 << 7,  /* `if` of a location: a configuration of its own */
+    CONF_LIMIT_EXCEPT = 1 << 8, /* likewise */
 };
 
 /* Which struct of a feature a directive writes to. */
@@ -157,7 +160,7 @@ struct conf_ctx {
     struct var *first_var, **last_var; /* in the order of their index */
     uint32_t nvars;
     struct var_source *first_source, **last_source; /* what var_derives was told */
-    struct generation *gen; /* what the block handlers of higher rooms build; opaque here */
+    struct generation *gen;                         /* what the block handlers of higher rooms build; opaque here */
     /* The directive that is being applied; NULL outside of conf_apply. For the usage lines of errors. */
     const struct schema_entry *entry;
     const struct conf_node *node;

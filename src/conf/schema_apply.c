@@ -13,8 +13,15 @@ static const struct {
     enum conf_context context;
     const char *name;
 } context_names[] = {
-    { CONF_MAIN, "main" },     { CONF_EVENTS, "events" },     { CONF_HTTP, "http" },
-    { CONF_SERVER, "server" }, { CONF_LOCATION, "location" }, { CONF_UPSTREAM, "upstream" },
+    { CONF_MAIN, "main" },
+    { CONF_EVENTS, "events" },
+    { CONF_HTTP, "http" },
+    { CONF_SERVER, "server" },
+    { CONF_LOCATION, "location" },
+    { CONF_UPSTREAM, "upstream" },
+    { CONF_SERVER_IF, "if in server" },
+    { CONF_LOCATION_IF, "if in location" },
+    { CONF_LIMIT_EXCEPT, "limit_except" },
 };
 
 void contexts_text(struct strb *b, unsigned contexts)

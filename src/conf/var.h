@@ -46,7 +46,8 @@ struct var {
     slice arg;                 /* of a family: what stands behind the prefix ('_' kept as written); else empty */
     const struct var_def *def; /* NULL when settable */
     uint32_t index;            /* dense, from 0, of this configuration: the slot of the per-exchange value table */
-    bool settable;             /* made by `set`: its value lives in the slot alone */
+    bool settable;             /* made by `set` or a capture: its value lives in the slot alone */
+    bool by_set;               /* `set` assigns it: reading it before that is worth a warning */
     bool client;               /* its value may be the client's choice (design section 6); see var_derives */
     struct conf_pos pos;       /* where it was first used */
     struct var *next;          /* of this configuration, by index */
@@ -95,8 +96,8 @@ int template_compile(struct conf_ctx *cf, const struct conf_arg *arg, struct tem
 bool template_client(const struct template *t);
 
 /*
- * Tells that `v` may take the value of that template (`set`, the values of a `map`), so that what clients choose spreads
- * from one to the other. The template lives as long as cf's arena. OK or ERR_NOMEM.
+ * Tells that `v` may take the value of that template (`set`, the values of a `map`), so that what clients choose
+ * spreads from one to the other. The template lives as long as cf's arena. OK or ERR_NOMEM.
  */
 int var_derives(struct conf_ctx *cf, struct var *v, const struct template *value);
 /*

@@ -295,7 +295,7 @@ static const struct directive directives[] = {
     TUNING("map_hash_max_size", CONF_HTTP, 1, "map_hash_max_size SIZE;", HASH_DOC),
     TUNING("map_hash_bucket_size", CONF_HTTP, 1, "map_hash_bucket_size SIZE;", HASH_DOC),
     TUNING("tcp_nopush", HSL, 1, "tcp_nopush on | off;", "Head and first body bytes always leave in one segment."),
-    TUNING("sendfile", HSL, 1, "sendfile on | off;", FILES_DOC),
+    TUNING("sendfile", HSL | CONF_LOCATION_IF, 1, "sendfile on | off;", FILES_DOC),
     TUNING("sendfile_max_chunk", HSL, 1, "sendfile_max_chunk SIZE;", FILES_DOC),
     TUNING("aio", HSL, 1, "aio on | off | threads[=POOL];", FILES_DOC),
     TUNING("aio_write", HSL, 1, "aio_write on | off;", FILES_DOC),

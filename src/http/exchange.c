@@ -110,6 +110,17 @@ static const char *known_text(enum var_known known)
     return texts[known];
 }
 
+/* Said once a variable and pass, as in nginx: it then counts as read. */
+static int unassigned(struct exchange *x, const struct var *v)
+{
+    if (!v->by_set || !x->pass.loc || !x->pass.loc->warns_uninitialized)
+        return ERR_NOTFOUND;
+    exchange_log(x, LEVEL_WARN, "using uninitialized \"%.*s\" variable", SLICE_FMT(v->name));
+    if (table_ready(x))
+        x->value_state[v->index] = VALUE_ABSENT;
+    return ERR_NOTFOUND;
+}
+
 int exchange_var(struct exchange *x, const struct var *v, slice *out)
 {
     bool table = x->values != NULL;
@@ -119,9 +130,10 @@ int exchange_var(struct exchange *x, const struct var *v, slice *out)
         *out = x->values[v->index];
         return OK;
     }
-    if (v->settable || v->def->known > x->known) {
-        if (!v->settable)
-            exchange_trace(x, NULL, "$%.*s is known only %s", SLICE_FMT(v->name), known_text(v->def->known));
+    if (v->settable)
+        return unassigned(x, v);
+    if (v->def->known > x->known) {
+        exchange_trace(x, NULL, "$%.*s is known only %s", SLICE_FMT(v->name), known_text(v->def->known));
         return ERR_NOTFOUND;
     }
     int rc = v->def->get(x, v, out);

@@ -86,8 +86,10 @@ struct pass {
     slice uri;  /* decoded and normal: $uri, what locations match */
     slice args; /* $args */
     bool has_args;
-    bool internal;  /* came from an internal redirect, not from the client */
-    bool rewritten; /* uri is not the client's any more: the origin's target is made from it */
+    bool internal;   /* an internal redirect or a rewrite made the URI: internal locations serve it */
+    bool redirected; /* came from an internal redirect, not from the client */
+    bool rewritten;  /* uri is not the client's any more: the origin's target is made from it */
+    bool whole;      /* `rewrite ... break` changed it: the URI part of proxy_pass replaces nothing (as in nginx) */
     const struct location *loc;
     slice captures[10]; /* of the last regular expression that matched; [0] the whole */
     uint8_t ncaptures;
@@ -135,7 +137,8 @@ struct exchange {
     bool body_refused;        /* the request body is broken, slow or too large: no pass sends it */
     bool local;               /* resp was made by us, not by a backend */
     bool head_sent;           /* the answer's head went to the front end */
-    bool error_paged;         /* error_page was used */
+    bool plain_page;          /* the local answer is a page of its status alone: error_page may replace it */
+    bool error_paged;         /* error_page was used, and may not be used again */
     uint16_t override_status; /* of error_page: what the answer's status becomes; 0: it keeps its own */
     slice reply_body;         /* of a local answer */
     uint16_t logged_status;   /* $status */
@@ -145,11 +148,12 @@ struct exchange {
     uint64_t received;  /* bytes of the request, head included */
     const struct log *log;
     struct trace *trace; /* NULL in service */
-    slice upstream; /* "http://127.0.0.1:80/path" of the current attempt, for the log */
-    slice *values;  /* value table of variables; NULL until used */
+    slice upstream;      /* "http://127.0.0.1:80/path" of the current attempt, for the log */
+    slice *values;       /* value table of variables; NULL until used */
     uint8_t *value_state;
     struct transform *transforms;     /* on the response body, the one nearest to the client first; NULL: none */
     struct list *works;               /* under way at the job pool (http/work.h); NULL: none */
+    const struct fields *kept;        /* of an answer that error_page replaced; NULL: none */
     struct spill *spill, *resp_spill; /* files of large bodies, or NULL */
     struct proxy_exchange *proxy;     /* attempts and their times; NULL until a backend is selected */
     void *slots[8]; /* state of policies that keep some for an exchange: index given in features.def */

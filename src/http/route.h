@@ -62,6 +62,7 @@ struct location {
     const void *content_conf;
     struct conf_pos pos; /* for explain and logs */
     bool internal;
+    bool warns_uninitialized; /* uninitialized_variable_warn */
 };
 
 struct server {

@@ -117,7 +117,7 @@ static int set_add_trailer(struct conf_ctx *cf, const struct conf_node *node, vo
                       "\"add_trailer\" is not supported by this version; trailers of backends are passed on");
 }
 
-#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF)
 
 static const struct directive directives[] = {
     {

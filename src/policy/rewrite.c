@@ -1,39 +1,55 @@
 /*
- * rewrite: `set`, `return` and `break`, compiled into one small program a level.
+ * rewrite: `rewrite`, `if`, `set`, `return` and `break`, compiled into one small program a level.
  *
- * The lines of a level run in the order in which they were written, first those of the server, then, each pass, those
- * of the location. They are not inherited (nginx's manual, ngx_http_rewrite_module). What `set` assigns stays for the
- * whole exchange.
+ * The lines of a level run in the order in which they were written, first those of the server, then those of the
+ * location. They are not inherited (nginx's manual, ngx_http_rewrite_module). A location whose rules changed the URI
+ * leads to another search for a location, ten times at most. What `set` assigns stays for the whole exchange.
+ *
+ * An `if` of a location whose condition holds gives the request the configuration of its block; the last one that holds
+ * is the one that counts, and the lines behind it run on. Its block has no rules of its own: they are lines of this
+ * program, too.
  */
-#include "base/attr.h"
-#include "base/err.h"
-#include "conf/schema.h"
 #include "policy/rewrite.h"
+
+#include "base/err.h"
+#include "base/strb.h"
+#include "policy/rewrite_program.h"
 #include "policy/types.h"
-#include "proxy/policy.h"
 #include "proxy/redirect.h"
 
-enum op_kind { OP_SET, OP_RETURN, OP_BREAK };
-
-struct op {
-    enum op_kind kind;
-    uint16_t status;
-    bool text;             /* OP_RETURN: with a text or URL */
-    struct var *var;       /* OP_SET */
-    struct template value; /* of `set`; text or URL of `return` */
-    struct op *next;
+struct run {
+    struct exchange *x;
+    bool log;     /* rewrite_log */
+    bool quote;   /* captures in `set` and `if` are escaped: until a rewrite has matched (as in nginx) */
+    bool changed; /* the URI: at a location, another one is to be looked for */
+    enum verdict verdict;
 };
 
-/* SCOPE_LOCATION: the program of one level; nothing of it is inherited. */
-struct rewrite {
-    struct op *first;
-};
-
-/* ---- running ---- */
-
-static enum verdict answered(int rc)
+static const struct op *end_with(struct run *r, enum verdict v)
 {
-    return rc == OK ? VERDICT_REPLY : VERDICT_DROP;
+    r->verdict = v;
+    return NULL;
+}
+
+static const struct op *answered(struct run *r, int rc)
+{
+    return end_with(r, rc == OK ? VERDICT_REPLY : VERDICT_DROP);
+}
+
+static const struct op *failed(struct run *r)
+{
+    return answered(r, reply_set(r->x, 500, SLICE_NONE, SLICE_NONE, true));
+}
+
+/* ---- set, return ---- */
+
+static const struct op *run_set(struct run *r, const struct op *op)
+{
+    slice value;
+    if (value_eval(r->x, &op->value, r->quote, &value) != OK || exchange_var_assign(r->x, op->var, value) != OK)
+        return end_with(r, VERDICT_DROP);
+    exchange_trace(r->x, &op->pos, "set $%.*s to \"%.*s\"", SLICE_FMT(op->var->name), SLICE_FMT(value));
+    return op->next;
 }
 
 static bool redirects(unsigned status)
@@ -41,155 +57,216 @@ static bool redirects(unsigned status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/* A text is the whole answer: error_page does not look at it. A redirect or a bare code is one that it may replace. */
-static enum verdict run_return(struct exchange *x, const struct op *op)
+static const struct op *redirect(struct run *r, unsigned status, slice text)
 {
-    slice text, location, type;
+    slice location;
+    int rc = redirect_location(r->x, text, &location);
+    return answered(r, rc == OK ? reply_redirect(r->x, status, location) : rc);
+}
+
+/* An error without a text is the plain page that error_page may replace; a text is the whole answer. */
+static const struct op *run_return(struct run *r, const struct op *op)
+{
+    struct exchange *x = r->x;
+    slice text = SLICE_NONE;
+    exchange_trace(x, &op->pos, "return %u", op->status);
     if (op->status == 444)
-        return VERDICT_DROP;
-    if (!op->text)
-        return answered(reply_set(x, op->status, SLICE_NONE, SLICE_NONE, op->status >= 300));
-    if (exchange_eval(x, &op->value, &text) != OK)
-        return VERDICT_DROP;
-    if (redirects(op->status)) {
-        int rc = redirect_location(x, text, &location);
-        return answered(rc == OK ? reply_redirect(x, op->status, location) : rc);
+        return end_with(r, VERDICT_DROP);
+    if (!op->text && op->status >= 400)
+        return answered(r, reply_set(x, op->status, SLICE_NONE, SLICE_NONE, true));
+    if (op->text && exchange_eval(x, &op->value, &text) != OK)
+        return end_with(r, VERDICT_DROP);
+    if (redirects(op->status))
+        return text.n ? redirect(r, op->status, text)
+                      : answered(r, reply_set(x, op->status, SLICE_NONE, SLICE_NONE, true));
+    return answered(r, reply_set(x, op->status, types_of(x), text, false));
+}
+
+/* ---- matching ---- */
+
+/* Matches and says so; a failed match leaves no captures. OK, ERR_NOTFOUND, or something that ends in a 500. */
+static int matches(struct run *r, const struct match *m, slice source, slice subject)
+{
+    struct exchange *x = r->x;
+    int rc = match_exec(m, x, subject);
+    if (rc == ERR_NOTFOUND)
+        x->pass.ncaptures = 0;
+    if (r->log && (rc == OK || rc == ERR_NOTFOUND))
+        exchange_log(x, LEVEL_NOTICE, rc == OK ? "\"%.*s\" matches \"%.*s\"" : "\"%.*s\" does not match \"%.*s\"",
+                     SLICE_FMT(source), SLICE_FMT(subject));
+    if (rc == ERR_LIMIT)
+        exchange_log(x, LEVEL_ERROR, "the regular expression \"%.*s\" could not be matched against \"%.*s\"",
+                     SLICE_FMT(source), SLICE_FMT(subject));
+    return rc;
+}
+
+/* ---- rewrite ---- */
+
+/* a [separator b]; a and b live as long as the exchange. */
+static int join(struct exchange *x, slice a, char separator, slice b, slice *out)
+{
+    if (!b.n) {
+        *out = a;
+        return OK;
     }
-    x->error_paged = true;
-    type = types_of(x);
-    return answered(reply_set(x, op->status, type, text, false));
+    slice s = arena_printf(&x->arena, "%.*s%c%.*s", SLICE_FMT(a), separator, SLICE_FMT(b));
+    if (!s.p)
+        return ERR_NOMEM;
+    *out = s;
+    return OK;
+}
+
+static const struct op *rewrite_away(struct run *r, const struct op *op)
+{
+    const struct replacement *p = op->replacement;
+    struct exchange *x = r->x;
+    slice text;
+    int rc = value_eval(x, &p->value, true, &text);
+    if (rc == OK)
+        rc = value_redirect(x, text, &text);
+    if (rc == OK && p->keep_args)
+        rc = join(x, text, p->has_args ? '&' : '?', x->pass.args, &text);
+    if (rc != OK)
+        return end_with(r, VERDICT_DROP);
+    if (r->log)
+        exchange_log(x, LEVEL_NOTICE, "rewritten redirect: \"%.*s\"", SLICE_FMT(text));
+    exchange_trace(x, &op->pos, "rewrite redirects to \"%.*s\"", SLICE_FMT(text));
+    return redirect(r, p->redirect, text);
+}
+
+/* The new URI and arguments, both made before either is changed. */
+static int new_uri(struct exchange *x, const struct replacement *p, slice *uri, slice *args)
+{
+    slice old = p->keep_args ? x->pass.args : SLICE_NONE;
+    int rc = value_eval(x, &p->value, false, uri);
+    if (rc != OK || !p->has_args) {
+        *args = old;
+        return rc;
+    }
+    rc = value_eval(x, &p->args, true, args);
+    return rc == OK ? join(x, *args, '&', old, args) : rc;
+}
+
+static const struct op *run_rewrite(struct run *r, const struct op *op)
+{
+    const struct replacement *p = op->replacement;
+    struct exchange *x = r->x;
+    slice uri, args;
+    int rc = matches(r, &p->match, p->source, x->pass.uri);
+    if (rc == ERR_NOTFOUND)
+        return op->next;
+    if (rc != OK)
+        return failed(r);
+    x->pass.internal = x->pass.rewritten = true;
+    x->pass.whole = x->pass.whole || p->stop;
+    r->changed = !p->stop;
+    r->quote = false;
+    if (p->redirect)
+        return rewrite_away(r, op);
+    if (new_uri(x, p, &uri, &args) != OK)
+        return end_with(r, VERDICT_DROP);
+    x->pass.uri = uri;
+    x->pass.args = args;
+    x->pass.has_args = args.n > 0;
+    if (r->log)
+        exchange_log(x, LEVEL_NOTICE, "rewritten data: \"%.*s\", args: \"%.*s\"", SLICE_FMT(uri), SLICE_FMT(args));
+    exchange_trace(x, &op->pos, "rewritten to \"%.*s\", arguments \"%.*s\"", SLICE_FMT(uri), SLICE_FMT(args));
+    if (uri.n)
+        return p->last ? NULL : op->next;
+    exchange_log(x, LEVEL_ERROR, "the rewritten URI has a zero length");
+    return failed(r);
+}
+
+/* ---- if ---- */
+
+/* OK when the test holds, ERR_NOTFOUND when not, another code when it could not be made. */
+static int test_holds(struct run *r, const struct test *t)
+{
+    struct exchange *x = r->x;
+    slice value = SLICE_NONE, other;
+    int rc = t->var ? exchange_var(x, t->var, &value) : OK;
+    if (rc != OK && rc != ERR_NOTFOUND)
+        return rc;
+    if (t->kind == TEST_VALUE)
+        return value.n && !slice_eq(value, SLICE("0")) ? OK : ERR_NOTFOUND;
+    bool holds = false;
+    if (t->kind == TEST_REGEX) {
+        rc = matches(r, &t->match, t->source, value);
+        holds = rc == OK;
+    } else {
+        rc = value_eval(x, &t->value, r->quote, &other);
+        if (rc == OK)
+            holds = t->kind == TEST_EQUAL ? slice_eq(value, other) : file_test(x, t->file, other);
+    }
+    if (rc != OK && rc != ERR_NOTFOUND)
+        return rc;
+    return holds != t->negated ? OK : ERR_NOTFOUND;
+}
+
+static const struct op *run_if(struct run *r, const struct op *op)
+{
+    struct exchange *x = r->x;
+    int rc = test_holds(r, op->test);
+    if (rc != OK && rc != ERR_NOTFOUND)
+        return failed(r);
+    exchange_trace(x, &op->pos, rc == OK ? "if holds" : "if does not hold");
+    if (rc != OK)
+        return *op->otherwise;
+    if (op->inside) {
+        x->pass.loc = op->inside;
+        x->log = op->inside->log;
+    }
+    return op->next;
+}
+
+/* ---- the program ---- */
+
+/* `break` after a rewrite without a flag: the URI stays changed, and so does the location. */
+static const struct op *run_break(struct run *r, const struct op *op)
+{
+    exchange_trace(r->x, &op->pos, "break");
+    r->x->pass.whole = r->x->pass.whole || r->changed;
+    r->changed = false;
+    return NULL;
+}
+
+static const struct op *run_op(struct run *r, const struct op *op)
+{
+    switch (op->kind) {
+    case OP_SET:
+        return run_set(r, op);
+    case OP_RETURN:
+        return run_return(r, op);
+    case OP_BREAK:
+        return run_break(r, op);
+    case OP_REWRITE:
+        return run_rewrite(r, op);
+    case OP_IF:
+        return run_if(r, op);
+    }
+    return NULL;
 }
 
 static enum verdict rewrite_request(struct exchange *x, const void *conf)
 {
-    slice value;
-    for (const struct op *op = ((const struct rewrite *)conf)->first; op; op = op->next) {
-        switch (op->kind) {
-        case OP_SET:
-            if (exchange_eval(x, &op->value, &value) != OK || exchange_var_assign(x, op->var, value) != OK)
-                return VERDICT_DROP;
-            break;
-        case OP_RETURN:
-            return run_return(x, op);
-        case OP_BREAK:
-            return VERDICT_NEXT;
-        }
-    }
-    return VERDICT_NEXT;
+    const struct rewrite *c = conf;
+    struct run r = { .x = x, .log = c->log, .quote = true, .verdict = VERDICT_NEXT };
+    bool server = x->pass.loc == x->server->base;
+    for (const struct op *op = c->program->first; op;)
+        op = run_op(&r, op);
+    if (r.verdict != VERDICT_NEXT || !r.changed || server)
+        return r.verdict; /* after the server's rules a location is looked for anyway */
+    if (route_again(x) == OK)
+        return VERDICT_PASS;
+    x->error_paged = true; /* no page for this one: passes have run out */
+    failed(&r);
+    return r.verdict;
 }
 
 static bool rewrite_active(const void *conf)
 {
-    return ((const struct rewrite *)conf)->first;
+    return ((const struct rewrite *)conf)->program;
 }
-
-/* ---- directives ---- */
-
-static struct op *add_op(struct conf_ctx *cf, struct rewrite *r, enum op_kind kind)
-{
-    struct op *op = arena_new(cf->arena, struct op), **at = &r->first;
-    if (!op)
-        return NULL;
-    op->kind = kind;
-    while (*at)
-        at = &(*at)->next;
-    *at = op;
-    return op;
-}
-
-static int set_set(struct conf_ctx *cf, const struct conf_node *node, void *conf)
-{
-    slice name = node->args[0].text;
-    if (name.n < 2 || name.p[0] != '$')
-        return conf_error(cf, node, 0, "invalid variable name \"%.*s\"", SLICE_FMT(name));
-    name = slice_from(name, 1);
-    struct op *op = add_op(cf, conf, OP_SET);
-    if (!op)
-        return ERR_NOMEM;
-    int rc = template_compile(cf, &node->args[1], &op->value);
-    if (rc != OK)
-        return rc;
-    size_t errors = cf->diag->errors;
-    op->var = var_declare(cf, name, &node->args[0]);
-    if (!op->var)
-        return cf->diag->errors > errors ? ERR_SYNTAX : ERR_NOMEM;
-    return var_derives(cf, op->var, &op->value);
-}
-
-static bool is_url(slice s)
-{
-    return slice_starts(s, SLICE("http://")) || slice_starts(s, SLICE("https://")) || slice_starts(s, SLICE("$scheme"));
-}
-
-static int set_return(struct conf_ctx *cf, const struct conf_node *node, void *conf)
-{
-    uint64_t status = 302;
-    slice first = node->args[0].text;
-    bool url = slice_to_u64(first, &status) != OK;
-    if ((url && (node->nargs == 2 || !is_url(first))) || (!url && (status < 200 || status > 999)))
-        return conf_error(cf, node, 0, "invalid return code \"%.*s\"", SLICE_FMT(first));
-    struct op *op = add_op(cf, conf, OP_RETURN);
-    if (!op)
-        return ERR_NOMEM;
-    op->status = (uint16_t)status;
-    op->text = url || node->nargs == 2;
-    return op->text ? template_compile(cf, &node->args[node->nargs - 1], &op->value) : OK;
-}
-
-static int set_break(struct conf_ctx *cf, const struct conf_node *node, void *conf)
-{
-    return add_op(cf, conf, OP_BREAK) ? OK : ERR_NOMEM;
-}
-
-static const struct directive directives[] = {
-    {
-        .name = "set",
-        .contexts = CONF_SERVER | CONF_LOCATION,
-        .min_args = 2,
-        .max_args = 2,
-        .type = CONF_CUSTOM,
-        .scope = SCOPE_LOCATION,
-        .repeat = true,
-        .set = set_set,
-        .usage = "set $VARIABLE VALUE;",
-        .doc =
-            "Assigns a value, which may hold variables, to a variable. $args may be assigned too: it then is what goes "
-            "out as the query.",
-    },
-    {
-        .name = "return",
-        .contexts = CONF_SERVER | CONF_LOCATION,
-        .min_args = 1,
-        .max_args = 2,
-        .type = CONF_CUSTOM,
-        .scope = SCOPE_LOCATION,
-        .repeat = true,
-        .set = set_return,
-        .usage = "return CODE [TEXT];   return CODE URL;   return URL;",
-        .doc =
-            "Ends processing and answers. 301, 302, 303, 307 and 308 redirect to URL (a path is made absolute, see "
-            "absolute_redirect); URL alone means 302; 444 closes the connection without an answer. Other codes answer "
-            "TEXT with the type that the path has by types and default_type.",
-    },
-    {
-        .name = "break",
-        .contexts = CONF_SERVER | CONF_LOCATION,
-        .type = CONF_CUSTOM,
-        .scope = SCOPE_LOCATION,
-        .repeat = true,
-        .set = set_break,
-        .usage = "break;",
-        .doc = "The following set and return lines of this level are not run.",
-    },
-};
-
-struct feature rewrite_feature = {
-    .name = "rewrite",
-    .doc = "Assigning variables and answering at once.",
-    .directives = directives,
-    .ndirectives = array_len(directives),
-    .size = { [SCOPE_LOCATION] = sizeof(struct rewrite) },
-};
 
 const struct policy rewrite_policy = {
     .name = "rewrite",

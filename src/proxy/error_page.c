@@ -9,12 +9,19 @@
 
 struct error_pages {
     struct error_page *first;
+    bool recursive;
 };
 
 bool error_page_any(const struct location *l)
 {
     const struct error_pages *all = conf_get(l->conf, &error_page_feature);
     return all->first;
+}
+
+bool error_page_recursive(const struct location *l)
+{
+    const struct error_pages *all = conf_get(l->conf, &error_page_feature);
+    return all->recursive;
 }
 
 const struct error_page *error_page_find(const struct location *l, unsigned status)
@@ -27,12 +34,13 @@ const struct error_page *error_page_find(const struct location *l, unsigned stat
     return NULL;
 }
 
-/* "=" or "=CODE" before the target. A final answer has no status below 200: clients would wait for another. */
+/* "=" or "=CODE" before the target; "=0" is "=". A final answer has no status below 200: clients would wait for another.
+ */
 static int parse_overwrite(struct conf_ctx *cf, const struct conf_node *node, int arg, int *overwrite)
 {
     slice text = slice_from(node->args[arg].text, 1);
     uint64_t code = 0;
-    if (text.n && (slice_to_u64(text, &code) != OK || code < 200 || code > 999))
+    if (text.n && (slice_to_u64(text, &code) != OK || (code && code < 200) || code > 999))
         return conf_error(cf, node, arg, "invalid value \"%.*s\"", SLICE_FMT(node->args[arg].text));
     *overwrite = (int)code;
     return OK;
@@ -69,15 +77,15 @@ static int add_status(struct conf_ctx *cf, const struct conf_node *node, int arg
 
 static int set_error_page(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    struct error_page page = { .overwrite = -1 };
+    struct error_page page = { .pos = node->pos, .overwrite = -1 };
     uint32_t target = node->nargs - 1, codes = target;
     int rc = OK;
     if (slice_starts(node->args[target - 1].text, SLICE("="))) {
         codes--;
+        if (codes == 0)
+            return conf_error(cf, node, 0, "invalid value \"%.*s\"", SLICE_FMT(node->args[0].text));
         rc = parse_overwrite(cf, node, (int)codes, &page.overwrite);
     }
-    if (rc == OK && codes == 0)
-        return conf_error(cf, node, -1, "no status code in \"error_page\"");
     if (rc == OK)
         rc = template_compile(cf, &node->args[target], &page.uri);
     if (rc == OK)
@@ -94,7 +102,7 @@ static int set_error_page(struct conf_ctx *cf, const struct conf_node *node, voi
 static const struct directive directives[] = {
     {
         .name = "error_page",
-        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF,
         .min_args = 2,
         .max_args = CONF_ANY_ARGS,
         .type = CONF_CUSTOM,
@@ -108,7 +116,20 @@ static const struct directive directives[] = {
             "What is answered instead of an answer with one of the codes: an internal redirect to URI (with GET) or to "
             "the named location, or a redirect of the client to URL. The client sees the first code, or the one "
             "behind =, or with = alone the code of what answers then. Answers of backends are looked at only with "
-            "proxy_intercept_errors.",
+            "proxy_intercept_errors. An error on the way to the page is answered plainly, with its own status, unless "
+            "recursive_error_pages is on.",
+    },
+    {
+        .name = "recursive_error_pages",
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct error_pages, recursive),
+        .def = "off",
+        .usage = "recursive_error_pages on | off;",
+        .doc = "Whether error_page is looked at again for an answer that an error_page led to; ten times at most.",
     },
 };
 

@@ -18,7 +18,7 @@ int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct 
     if (!m)
         return ERR_NOMEM;
     struct location_build *l = m->location;
-    if (!l)
+    if (!l || (l->kind == LOCATION_INSIDE && l->parent->kind == LOCATION_BASE))
         return conf_error(cf, node, -1, "\"%.*s\" needs a location", SLICE_FMT(node->name));
     if (l->content)
         return conf_error(cf, node, -1, "\"%s\" answers in this location already", l->content->name);
@@ -360,6 +360,19 @@ static const struct directive directives[] = {
         .set = set_internal,
         .usage = "internal;",
         .doc = "Only internal redirects reach this location; to clients it is a 404.",
+    },
+    {
+        .name = "uninitialized_variable_warn",
+        .contexts = HSL | CONF_SERVER_IF | CONF_LOCATION_IF,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct http_level, warns_uninitialized),
+        .def = "on",
+        .usage = "uninitialized_variable_warn on | off;",
+        .doc = "Whether the error log says when a variable is read that `set` has not given a value yet. It reads as "
+               "empty either way.",
     },
     {
         .name = "absolute_redirect",

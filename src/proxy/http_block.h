@@ -62,7 +62,7 @@ struct http_main {
 /* SCOPE_LOCATION of the feature `http`. */
 struct http_level {
     struct log *log; /* error_log; NULL: the main context's */
-    bool internal;
+    bool internal, warns_uninitialized;
     bool absolute_redirect, server_name_in_redirect, port_in_redirect;
 };
 

@@ -160,6 +160,11 @@ static const struct location_entry *find_static(const struct location_tree *t, s
     return best;
 }
 
+bool location_tree_empty(const struct location_tree *t)
+{
+    return !t || (!t->regexes && !t->root->n && !t->root->exact && !t->root->prefix && t->named.count == 0);
+}
+
 bool location_tree_has(const struct location_tree *t, slice path)
 {
     const struct location_node *n = t->root;

@@ -12,7 +12,9 @@
 #include "http/match.h"
 #include "http/route.h"
 
-enum location_kind { LOCATION_BASE, LOCATION_PREFIX, LOCATION_EXACT, LOCATION_REGEX, LOCATION_NAMED };
+/* LOCATION_INSIDE: a block that gives some requests of the level around it another configuration (`if`,
+ * `limit_except`); it is never searched for. */
+enum location_kind { LOCATION_BASE, LOCATION_PREFIX, LOCATION_EXACT, LOCATION_REGEX, LOCATION_NAMED, LOCATION_INSIDE };
 
 struct location_tree;
 
@@ -39,6 +41,8 @@ struct location_tree *location_tree_new(struct conf_ctx *cf);
 /* OK, ERR_REFUSED (there is one of that name and kind), ERR_NOMEM. `name` lives as long as the tree. */
 int location_tree_add(struct conf_ctx *cf, struct location_tree *t, enum location_kind kind, slice name,
                       struct location_entry *e);
+/* Nothing to search (NULL: neither). */
+bool location_tree_empty(const struct location_tree *t);
 /* Is there a location = or prefix of exactly that path? */
 bool location_tree_has(const struct location_tree *t, slice path);
 

@@ -57,8 +57,11 @@ static int fill(struct conf_ctx *cf, struct location_build *l, void *const *oute
     const struct http_level *level = conf_get(loc->conf, &http_feature);
     loc->log = level->log ? level->log : &cf->gen->log;
     loc->internal = level->internal;
-    loc->content = l->content;
-    loc->content_conf = l->content_feature ? conf_get(loc->conf, l->content_feature) : NULL;
+    loc->warns_uninitialized = level->warns_uninitialized;
+    /* An inner block inherits who answers, as its own configuration says how. */
+    const struct location_build *who = l->kind == LOCATION_INSIDE && !l->content ? l->parent : l;
+    loc->content = who->content;
+    loc->content_conf = who->content_feature ? conf_get(loc->conf, who->content_feature) : NULL;
     loc->policies = loc->response_policies = loc->end_policies = no_policies;
     /* after an error nothing will run here, and what policies look at may not be finished */
     return cf->diag->errors ? OK : policies_build(cf->arena, loc, outer);
@@ -107,6 +110,8 @@ static int build_level(struct conf_ctx *cf, struct location_build *outer, struct
 static int build_one(struct conf_ctx *cf, struct location_tree *t, struct location_build *l, unsigned depth)
 {
     int rc = fill(cf, l, l->parent->scope->conf);
+    if (l->kind == LOCATION_INSIDE)
+        return rc;
     struct location_entry *e = rc == OK ? entry_new(cf, l->loc) : NULL;
     if (!e)
         return rc == OK ? ERR_NOMEM : rc;
@@ -115,6 +120,8 @@ static int build_one(struct conf_ctx *cf, struct location_tree *t, struct locati
     rc = add(cf, t, l, e);
     if (rc == OK && l->children)
         rc = build_level(cf, l, &e->nested, depth + 1);
+    if (rc == OK && location_tree_empty(e->nested))
+        e->nested = NULL; /* there were inner blocks only */
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /*
- * The `location` block: its modifier and path, and where it may stand; messages are nginx's.
+ * The `location` block: its modifier and path, and where it may stand; messages are nginx's. And the blocks that look
+ * like locations to the configuration alone (LOCATION_INSIDE).
  */
 #include "base/err.h"
 #include "proxy/http_block.h"
@@ -88,6 +89,31 @@ static struct location_build *location_new(struct conf_ctx *cf, struct http_main
     l->loc->server = m->server->server;
     l->loc->pos = node->pos;
     return l;
+}
+
+struct location *conf_inside_enter(struct conf_ctx *cf, const struct conf_node *node)
+{
+    struct http_main *m = http_main_of(cf);
+    struct location_build *l = m ? location_new(cf, m, node) : NULL;
+    if (!l)
+        return NULL;
+    l->kind = LOCATION_INSIDE;
+    l->loc->name = l->parent->loc->name;
+    l->scope = conf_scope_enter(cf, SCOPE_LOCATION, node);
+    if (!l->scope)
+        return NULL;
+    *l->parent->children_end = l;
+    l->parent->children_end = &l->next;
+    m->location = l;
+    return l->loc;
+}
+
+void conf_inside_leave(struct conf_ctx *cf)
+{
+    struct http_main *m = http_main_of(cf);
+    struct location_build *l = m->location;
+    conf_scope_leave(cf, l->scope);
+    m->location = l->parent;
 }
 
 int location_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)

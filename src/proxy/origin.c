@@ -45,7 +45,7 @@ static int origin_body(struct exchange *x)
     o->body = x->req.body;
     if (o->body.kind == BODY_NONE)
         return OK;
-    if (x->body_refused || (x->pass.internal && (x->pass.method != x->req.method || p->taken))) {
+    if (x->body_refused || (x->pass.redirected && (x->pass.method != x->req.method || p->taken))) {
         o->body = (struct body_fact){ .kind = BODY_NONE };
     } else if (o->body.kind == BODY_UNKNOWN && p->state == PIPE_EOF && !(p->trailers && p->trailers->n)) {
         o->body = (struct body_fact){ .kind = BODY_LENGTH, .length = p->put };

@@ -79,6 +79,15 @@ struct content {
 int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct content *c, const struct feature *f);
 
 /*
+ * From the set function of a block such as `if`: opens a configuration inside the level being read, which inherits from
+ * it, who answers included. NULL when out of memory. The caller applies the block and calls conf_inside_leave. Once
+ * everything was read, the location is complete; a policy of PHASE_REWRITE may then give it to an exchange:
+ * x->pass.loc = it, x->log = its log. The walk goes on behind that policy in the new array.
+ */
+struct location *conf_inside_enter(struct conf_ctx *cf, const struct conf_node *node);
+void conf_inside_leave(struct conf_ctx *cf);
+
+/*
  * Fills loc->policies, response_policies and end_policies from loc->conf: in order of phase, within a phase in order of
  * policy_table. Of PHASE_REWRITE only what was written at this very level, because that is not inherited: `outer` is
  * the configuration of the level around it (NULL: none). OK or ERR_NOMEM.
@@ -98,5 +107,8 @@ int reply_redirect(struct exchange *x, unsigned status, slice location);
  * when ten passes were used. The answer so far is dropped. */
 int route_redirect(struct exchange *x, slice uri, slice args, bool has_args);
 int route_named(struct exchange *x, slice name);
+/* A location's rules changed the URI (x->pass): another location is looked for; the server's rules do not run again.
+ * ERR_LIMIT as above, after logging. */
+int route_again(struct exchange *x);
 
 #endif

@@ -135,12 +135,13 @@ struct proxy_exchange {
     const struct upstream *upstream;
     const struct peer *peer; /* of the current attempt */
     struct tried tried;
-    slice host, port;             /* $proxy_host, $proxy_port */
-    slice target;                 /* what goes out */
-    struct attempt *first, *last; /* of all passes */
-    uint32_t tries;               /* attempts begun; counted by who begins them */
-    uint64_t deadline;            /* of proxy_next_upstream_timeout; 0: none */
-    bool race_retried;            /* the stale keep-alive race was replayed once on a fresh connection */
+    slice host, port;                   /* $proxy_host, $proxy_port */
+    slice target;                       /* what goes out */
+    struct attempt *first, *last;       /* of all passes */
+    uint32_t tries;                     /* attempts begun; counted by who begins them */
+    uint64_t deadline;                  /* of proxy_next_upstream_timeout; 0: none */
+    const struct response *intercepted; /* an answer that error_page has replaced, for $upstream_http_; or NULL */
+    bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 
 #endif

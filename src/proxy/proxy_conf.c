@@ -110,7 +110,7 @@ static const struct conf_value next_values[] = {
 
 static const struct directive directives[] = {
     { .name = "proxy_pass",
-      .contexts = CONF_LOCATION,
+      .contexts = CONF_LOCATION | CONF_LOCATION_IF | CONF_LIMIT_EXCEPT,
       ONE,
       .type = CONF_CUSTOM,
       .scope = SCOPE_LOCATION,

@@ -301,7 +301,7 @@ static void test_origin_body(void **state)
     x->req_pipe.trailers = &trailers;
     assert_int_equal(origin_build(x, p), OK);
     assert_int_equal(x->origin.body.kind, BODY_UNKNOWN);
-    x->pass.internal = true;
+    x->pass.redirected = true;
     x->pass.method = METHOD_GET;
     x->req.method = METHOD_POST;
     assert_int_equal(origin_build(x, p), OK);

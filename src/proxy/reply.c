@@ -90,9 +90,10 @@ int reply_set(struct exchange *x, unsigned status, slice type, slice body, bool 
     x->resp.declared = x->resp.body;
     x->reply_body = text;
     x->local = true;
+    x->plain_page = page;
     if (page)
         type = SLICE("text/html");
-    if (text.n && type.n && !put_field(x, TOK_CONTENT_TYPE, SLICE("Content-Type"), type))
+    if (has_body && type.n && !put_field(x, TOK_CONTENT_TYPE, SLICE("Content-Type"), type))
         return ERR_NOMEM;
     return OK;
 }

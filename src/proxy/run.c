@@ -9,9 +9,11 @@
 #include "proxy/step.h"
 
 static enum step (*const steps[])(struct exchange *x) = {
-    [STEP_ADMIT] = step_admit,     [STEP_ROUTE] = step_route,     [STEP_POLICIES] = step_policies,
-    [STEP_SELECT] = step_select,   [STEP_BODY] = step_body,       [STEP_CONNECT] = step_connect,
-    [STEP_SEND] = step_send,       [STEP_RESPOND] = step_respond, [STEP_RESPONSE_POLICIES] = step_response_policies,
+    [STEP_ADMIT] = step_admit,     [STEP_ROUTE] = step_route,
+    [STEP_LOCATE] = step_locate,   [STEP_POLICIES] = step_policies,
+    [STEP_SELECT] = step_select,   [STEP_BODY] = step_body,
+    [STEP_CONNECT] = step_connect, [STEP_SEND] = step_send,
+    [STEP_RESPOND] = step_respond, [STEP_RESPONSE_POLICIES] = step_response_policies,
     [STEP_DELIVER] = step_deliver, [STEP_FINISH] = step_finish,
 };
 

@@ -14,6 +14,7 @@
 enum step {
     STEP_ADMIT,    /* is this a request that we serve at all */
     STEP_ROUTE,    /* which server, which location */
+    STEP_LOCATE,   /* which location, once more: a rewrite changed the URI */
     STEP_POLICIES, /* may it pass, is it answered here */
     STEP_SELECT,   /* who answers */
     STEP_BODY,     /* gather the request body when it is wanted first */
@@ -30,6 +31,7 @@ enum step {
 
 enum step step_admit(struct exchange *x);
 enum step step_route(struct exchange *x);
+enum step step_locate(struct exchange *x);
 enum step step_policies(struct exchange *x);
 enum step step_select(struct exchange *x);
 enum step step_body(struct exchange *x);

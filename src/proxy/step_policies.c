@@ -23,17 +23,34 @@ enum step step_verdict(struct exchange *x, enum verdict v, enum step next)
     return step_error(x, 500);
 }
 
+/* The first entry of an array that comes after `u`, an entry of another location's array. */
+static const struct policy_use *behind(const struct policy_use *all, const struct policy_use *u)
+{
+    while (all->policy && (all->phase < u->phase || (all->phase == u->phase && all->number <= u->number)))
+        all++;
+    return all;
+}
+
 enum step step_policies(struct exchange *x)
 {
-    const struct policy_use *u;
+    const struct location *l = x->pass.loc;
+    const struct policy_use *u = l->policies + x->policy;
     x->events &= ~(uint32_t)X_WAKE;
-    for (u = x->pass.loc->policies + x->policy; u->policy; u++, x->policy++) {
-        if (u->phase < PHASE_REWRITE)
-            continue; /* who the client is was settled by the server level */
+    while (u->policy) {
+        if (u->phase < PHASE_REWRITE) { /* who the client is was settled by the server level */
+            u++;
+            continue;
+        }
         x->entered |= 1u << u->number;
+        x->policy = (uint16_t)(u - l->policies);
         enum verdict v = u->policy->on_request(x, u->conf);
         if (v != VERDICT_NEXT && v != VERDICT_ALLOW)
             return step_verdict(x, v, STEP_SELECT);
+        u++;
+        if (x->pass.loc != l) { /* it gave the request another configuration: `if` */
+            u = behind(x->pass.loc->policies, u - 1);
+            l = x->pass.loc;
+        }
     }
     return STEP_SELECT;
 }

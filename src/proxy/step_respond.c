@@ -34,26 +34,66 @@ static enum step page_pass(struct exchange *x, slice uri)
     return rc < 0 ? page_failed(x) : (enum step)x->step;
 }
 
+/*
+ * What an answer says to its client besides its page stays with whatever page it gets: the challenge of a 401, and
+ * where a redirect of ours leads.
+ */
+static int keep_fields(struct exchange *x)
+{
+    enum token t = x->resp.status == 401 ? TOK_WWW_AUTHENTICATE : TOK_LOCATION;
+    if ((t == TOK_LOCATION && !x->local) || !fields_find(&x->resp.fields, t))
+        return OK;
+    struct fields *kept = arena_new(&x->arena, struct fields);
+    for (uint32_t i = 0; kept && i < x->resp.fields.n; i++) {
+        const struct field *f = &x->resp.fields.v[i];
+        if (f->token == t && !fields_add(&x->arena, kept, *f))
+            return ERR_NOMEM;
+    }
+    x->kept = kept;
+    return kept ? OK : ERR_NOMEM;
+}
+
+static int add_kept(struct exchange *x)
+{
+    if (!x->kept || fields_find(&x->resp.fields, (enum token)x->kept->v[0].token))
+        return OK;
+    for (uint32_t i = 0; i < x->kept->n; i++) {
+        if (!fields_add(&x->arena, &x->resp.fields, x->kept->v[i]))
+            return ERR_NOMEM;
+    }
+    return OK;
+}
+
+/* The client is sent elsewhere, and that is final. */
+static enum step page_elsewhere(struct exchange *x, unsigned code, slice url)
+{
+    bool redirect = code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
+    x->override_status = 0;
+    step_drop_back(x);
+    if (reply_redirect(x, redirect ? code : 302, url) < 0)
+        return page_failed(x);
+    x->plain_page = false;
+    return STEP_RESPOND;
+}
+
 /* STEP_WAIT stands for "no error_page applies". */
 static enum step try_error_page(struct exchange *x)
 {
     unsigned status = x->resp.status;
     slice uri;
-    const struct error_page *p =
-        status >= 300 && !x->error_paged && !x->refuse ? error_page_find(x->pass.loc, status) : NULL;
+    if (status < 300 || x->error_paged || x->refuse || !error_page_any(x->pass.loc))
+        return STEP_WAIT;
+    x->error_paged = !error_page_recursive(x->pass.loc);
+    const struct error_page *p = error_page_find(x->pass.loc, status);
     if (!p)
         return STEP_WAIT;
-    x->error_paged = true;
     x->override_status = (uint16_t)(p->overwrite < 0 ? (int)status : p->overwrite);
-    if (exchange_eval(x, &p->uri, &uri) < 0)
+    if (keep_fields(x) < 0 || exchange_eval(x, &p->uri, &uri) < 0)
         return page_failed(x);
+    exchange_trace(x, &p->pos, "error_page: %u is answered by \"%.*s\"", status, SLICE_FMT(uri));
     if (slice_starts(uri, SLICE("/")) || slice_starts(uri, SLICE("@")))
         return page_pass(x, uri);
-    unsigned code = p->overwrite > 0 ? (unsigned)p->overwrite : 302;
-    bool redirect = code == 301 || code == 302 || code == 303 || code == 307 || code == 308;
-    x->override_status = 0;
-    step_drop_back(x);
-    return reply_redirect(x, redirect ? code : 302, uri) < 0 ? page_failed(x) : STEP_RESPOND;
+    return page_elsewhere(x, (unsigned)(p->overwrite > 0 ? p->overwrite : 0), uri);
 }
 
 static void override_status(struct exchange *x)
@@ -68,12 +108,15 @@ static void override_status(struct exchange *x)
 
 static enum step respond_local(struct exchange *x)
 {
-    enum step s = try_error_page(x);
-    if (s != STEP_WAIT)
-        return s;
+    if (x->plain_page) {
+        enum step s = try_error_page(x);
+        if (s != STEP_WAIT)
+            return s;
+        x->override_status = 0; /* an error on the way to a page is what the client hears of (as in nginx) */
+    }
     override_status(x);
     x->known = VAR_RESPONSE;
-    if (reply_attach(x) < 0)
+    if (add_kept(x) < 0 || reply_attach(x) < 0)
         return step_end(x, END_BACKEND);
     return STEP_RESPONSE_POLICIES;
 }
@@ -96,6 +139,24 @@ static void head_arrived(struct exchange *x)
     x->known = VAR_RESPONSE;
 }
 
+/*
+ * proxy_intercept_errors, and an error_page names the status: what the backend says about its error is not for the
+ * client. When a page was used already, that leaves the plain one.
+ */
+static enum step intercepted(struct exchange *x)
+{
+    unsigned status = x->resp.status;
+    struct response *answer = arena_new(&x->arena, struct response);
+    if (!answer)
+        return step_error(x, 503);
+    *answer = x->resp;
+    x->proxy->intercepted = answer;
+    enum step s = try_error_page(x);
+    if (s != STEP_WAIT)
+        return s;
+    return keep_fields(x) < 0 ? step_end(x, END_BACKEND) : step_error(x, status);
+}
+
 enum step step_respond(struct exchange *x)
 {
     if (x->local)
@@ -114,13 +175,10 @@ enum step step_respond(struct exchange *x)
         peer_failed(x->proxy->peer, loop_now(&x->w->loop));
     else
         peer_succeeded(x->proxy->peer);
-    if (x->proxy->conf->intercept_errors) {
-        enum step s = try_error_page(x);
-        if (s != STEP_WAIT)
-            return s;
-    }
+    if (x->proxy->conf->intercept_errors && error_page_find(x->pass.loc, x->resp.status))
+        return intercepted(x);
     pipe_release(&x->req_pipe); /* nobody will ask for the body again */
-    if (origin_answer(x) < 0)
+    if (origin_answer(x) < 0 || add_kept(x) < 0)
         return step_error(x, 503);
     override_status(x);
     return STEP_RESPONSE_POLICIES;

@@ -45,12 +45,19 @@ static bool too_large(struct exchange *x)
 static enum step at_location(struct exchange *x, const struct location *l)
 {
     enter(x, l ? l : x->server->base);
-    x->known = VAR_ROUTE;
+    if (x->known < VAR_ROUTE) /* a later pass knows what earlier ones have seen of backends */
+        x->known = VAR_ROUTE;
     if (l && l->internal && !x->pass.internal)
         return step_error(x, 404);
-    if (!x->pass.internal && too_large(x))
+    if (!x->pass.redirected && too_large(x))
         return step_error(x, 413);
     return STEP_POLICIES;
+}
+
+enum step step_locate(struct exchange *x)
+{
+    const struct location *l = route_location(x->server, x, x->pass.uri);
+    return at_location(x, l);
 }
 
 enum step step_route(struct exchange *x)
@@ -61,53 +68,71 @@ enum step step_route(struct exchange *x)
     enum verdict v = server_rules(x);
     if (v != VERDICT_NEXT)
         return step_verdict(x, v, STEP_POLICIES);
-    return at_location(x, route_location(x->server, x, x->pass.uri));
+    return step_locate(x);
 }
 
 /* ---- new passes ---- */
 
-/* What the pass before made of the answer is dropped; values that a pass computes are computed anew. */
-static int begin_pass(struct exchange *x)
+/* nginx's words for each kind of pass; `what` is where the one too many would have led. */
+static int count_pass(struct exchange *x, const char *doing, slice what)
 {
-    if (++x->passes > PASSES_MAX) {
-        exchange_log(x, LEVEL_ERROR, "rewrite or internal redirection cycle");
-        worker_count(x->w, COUNT_PASSES_LIMIT);
-        return ERR_LIMIT;
-    }
+    if (++x->passes <= PASSES_MAX)
+        return OK;
+    exchange_log(x, LEVEL_ERROR, "rewrite or internal redirection cycle while %s \"%.*s\"", doing, SLICE_FMT(what));
+    worker_count(x->w, COUNT_PASSES_LIMIT);
+    return ERR_LIMIT;
+}
+
+/* What the pass before made of the answer is dropped; values that a pass computes are computed anew. */
+static void begin_pass(struct exchange *x)
+{
     step_drop_back(x);
     if (pipe_can_rewind(&x->req_pipe))
         pipe_rewind(&x->req_pipe); /* else the body is gone: see origin_body */
     exchange_forget_values(x);
+    x->known = x->known < VAR_UPSTREAM ? x->known : VAR_UPSTREAM;
     x->pass.internal = true;
-    x->pass.ncaptures = 0;
+    x->pass.redirected = true;
     x->local = false;
-    return OK;
 }
 
 int route_redirect(struct exchange *x, slice uri, slice args, bool has_args)
 {
-    int rc = begin_pass(x);
+    int rc = count_pass(x, "internally redirecting to", uri);
     if (rc < 0)
         return rc;
+    exchange_trace(x, NULL, "internal redirect to \"%.*s\"", SLICE_FMT(uri));
+    begin_pass(x);
     x->pass.uri = uri;
     x->pass.args = args;
     x->pass.has_args = has_args;
     x->pass.rewritten = true;
+    x->pass.whole = false;
     x->step = STEP_ROUTE;
     return OK;
 }
 
 int route_named(struct exchange *x, slice name)
 {
+    int rc = count_pass(x, "redirect to named location", name);
+    if (rc < 0)
+        return rc;
     const struct location *l = route_named_location(x->server, name);
     if (!l) {
         exchange_log(x, LEVEL_ERROR, "could not find named location \"%.*s\"", SLICE_FMT(name));
         return ERR_NOTFOUND;
     }
-    int rc = begin_pass(x);
-    if (rc < 0)
-        return rc;
+    exchange_trace(x, &l->pos, "internal redirect to the location \"%.*s\"", SLICE_FMT(name));
+    begin_pass(x);
     enter(x, l);
     x->step = STEP_POLICIES;
     return OK;
+}
+
+int route_again(struct exchange *x)
+{
+    int rc = count_pass(x, "processing", x->pass.uri);
+    if (rc == OK)
+        x->step = STEP_LOCATE;
+    return rc;
 }

@@ -56,7 +56,7 @@ int target_make(struct exchange *x, bool has_uri, slice uri, slice location, sli
     if (!has_uri && !p->rewritten)
         return target_received(x, out);
     slice rest = p->uri, escaped, before = SLICE_NONE;
-    if (has_uri && slice_starts(p->uri, location)) {
+    if (has_uri && !p->whole && slice_starts(p->uri, location)) {
         rest = slice_from(p->uri, location.n);
         before = uri;
     }

@@ -111,16 +111,25 @@ static bool same_name(slice name, slice var)
     return true;
 }
 
+/* The answer of the backend, once there is one; still known when error_page has another one made. NULL: none. */
+static const struct response *backends_answer(struct exchange *x)
+{
+    if (!first_attempt(x))
+        return NULL;
+    return x->known >= VAR_RESPONSE && !x->local ? &x->resp : x->proxy->intercepted;
+}
+
 /*
  * All fields of that name, joined by ", ". What was hidden, or replaced on the way to the client, stands in hop as it
  * came; then what travels is not looked at.
  */
 static int get_field(struct exchange *x, const struct var *v, slice *out)
 {
-    const struct fields *lists[] = { &x->resp.hop, &x->resp.fields };
+    const struct response *r = backends_answer(x);
     struct strb b;
-    if (!first_attempt(x) || x->local)
+    if (!r)
         return ERR_NOTFOUND;
+    const struct fields *lists[] = { &r->hop, &r->fields };
     for (size_t l = 0; l < array_len(lists); l++) {
         const struct field *only = NULL;
         uint32_t n = 0;
@@ -167,9 +176,8 @@ static bool cookie_value(const struct fields *f, slice name, slice *out)
 
 static int get_cookie(struct exchange *x, const struct var *v, slice *out)
 {
-    if (!first_attempt(x) || x->local)
-        return ERR_NOTFOUND;
-    return cookie_value(&x->resp.hop, v->arg, out) || cookie_value(&x->resp.fields, v->arg, out) ? OK : ERR_NOTFOUND;
+    const struct response *r = backends_answer(x);
+    return r && (cookie_value(&r->hop, v->arg, out) || cookie_value(&r->fields, v->arg, out)) ? OK : ERR_NOTFOUND;
 }
 
 /* ---- $proxy_ ---- */
@@ -225,12 +233,12 @@ static const struct var_def vars[] = {
     ATTEMPT("upstream_bytes_sent", V_SENT, "Bytes sent."),
     { .name = "upstream_http_",
       .prefix = true,
-      .known = VAR_RESPONSE,
+      .known = VAR_UPSTREAM,
       .get = get_field,
       .doc = "A field of the backend's answer, as it came; the name in lower case with '_' for '-'." },
     { .name = "upstream_cookie_",
       .prefix = true,
-      .known = VAR_RESPONSE,
+      .known = VAR_UPSTREAM,
       .get = get_cookie,
       .doc = "A cookie that the backend's answer sets." },
     { .name = "proxy_host",

@@ -16,7 +16,7 @@ http {
         location /api/ {
             proxy_pass http://app/v1/;
             proxy_set_header X-Real-IP $remote_addr;
-            add_header X-Tag $upstream_http_etag;
+            add_header X-Tag $sent_http_etag;
         }
         location ~ ^/u/(\\d+)$ { proxy_pass http://app; }
         location /gone { return 404; error_page 404 /sorry; }
@@ -54,8 +54,8 @@ def test_a_proxied_request(site):
     assert 'passes to  upstream "app", balanced by round robin' in out
     assert f"server {site.origin}, weight 2" in out and "backup 127.0.0.1:9, weight 1" in out
     assert re.search(r"sends +GET /v1/x\?q=1 HTTP/1\.\d\n +Host: app\n", out) and "X-Real-IP: 192.0.2.7" in out
-    assert "$upstream_http_etag is known only when the answer is there" in out
-    assert places(out) == [7, 6, 11, 12, 4]
+    assert "$sent_http_etag is known only when the answer is there" in out
+    assert places(out) == [7, 6, 9, 11, 12, 4]
 
 
 def test_source_lines_are_shown(site):
@@ -76,7 +76,7 @@ def test_captures_of_a_location(site):
 
 def test_passes(site):
     out = site(f"http://a.example:{site.port}/gone").stdout
-    assert re.search(r'location +"/gone"(.*\n)*pass +2: internal redirect to "/sorry"\nlocation +"/sorry"(.*\n)*answers +404(.*\n)*body +sorry', out)
+    assert re.search(r'location +"/gone"(.*\n)*pass +2, for "/sorry"\n(.*\n)*location +"/sorry"(.*\n)*answers +404(.*\n)*body +sorry', out)
 
 
 def test_what_clients_cannot_reach(site):
