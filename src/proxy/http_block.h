@@ -24,7 +24,7 @@ struct location_build {
     const struct conf_node *node;
     enum location_kind kind;
     slice path; /* without modifier and '@' */
-    bool noregex;
+    bool noregex, icase;
     struct match match;
     const struct content *content;
     const struct feature *content_feature;

@@ -16,6 +16,7 @@ struct location_node {
 };
 
 enum { NESTING_MAX = 64 }; /* CONF_MAX_DEPTH bounds it before */
+enum { FILTER_MIN = 4 };   /* regular expressions for which a filter pays */
 
 /* ---- building ---- */
 
@@ -139,6 +140,25 @@ int location_tree_add(struct conf_ctx *cf, struct location_tree *t, enum locatio
     return OK;
 }
 
+int location_tree_finish(struct conf_ctx *cf, struct location_tree *t)
+{
+    unsigned n = 0;
+    for (const struct location_entry *e = t->regexes; e && n < REGEX_FILTER_MAX; e = e->next)
+        n++;
+    if (n < FILTER_MIN)
+        return OK;
+    struct regex_pattern *patterns = arena_new_n(cf->arena, struct regex_pattern, n);
+    t->filtered = arena_new_n(cf->arena, struct location_entry *, n);
+    if (!patterns || !t->filtered)
+        return ERR_NOMEM;
+    for (struct location_entry *e = t->regexes; t->nfiltered < n; e = e->next) {
+        patterns[t->nfiltered] = e->pattern;
+        t->filtered[t->nfiltered++] = e;
+    }
+    t->filter = regex_filter_new(cf->arena, patterns, n);
+    return t->filter ? OK : ERR_NOMEM;
+}
+
 /* ---- searching ---- */
 
 /* The longest prefix among the entries, or the entry of exactly this path in *exact. */
@@ -182,18 +202,49 @@ enum found { FOUND_NONE, FOUND_PREFIX, FOUND_FINAL };
 static int find_level(const struct location_tree *t, struct exchange *x, slice path, unsigned depth,
                       const struct location **out);
 
+/* FOUND_NONE when it does not match. */
+static int try_regex(const struct location_entry *e, struct exchange *x, slice path, unsigned depth,
+                     const struct location **out)
+{
+    int rc = match_exec(&e->match, x, path);
+    if (rc == ERR_NOTFOUND)
+        return FOUND_NONE;
+    if (rc != OK)
+        return rc;
+    *out = e->loc;
+    rc = e->nested ? find_level(e->nested, x, path, depth + 1, out) : FOUND_FINAL;
+    return rc < 0 ? rc : FOUND_FINAL;
+}
+
+static int find_filtered(const struct location_tree *t, struct exchange *x, slice path, unsigned depth,
+                         const struct location **out)
+{
+    uint64_t possible[REGEX_FILTER_WORDS];
+    unsigned words = regex_filter_run(t->filter, path, possible);
+    for (unsigned w = 0; w < words; w++) {
+        for (uint64_t bits = possible[w]; bits; bits &= bits - 1) {
+            int rc = try_regex(t->filtered[64 * w + (unsigned)__builtin_ctzll(bits)], x, path, depth, out);
+            if (rc != FOUND_NONE)
+                return rc;
+        }
+    }
+    return FOUND_NONE;
+}
+
 static int find_regex(const struct location_tree *t, struct exchange *x, slice path, unsigned depth,
                       const struct location **out)
 {
-    for (const struct location_entry *e = t->regexes; e; e = e->next) {
-        int rc = match_exec(&e->match, x, path);
-        if (rc == ERR_NOTFOUND)
-            continue;
-        if (rc != OK)
+    const struct location_entry *e = t->regexes;
+    if (t->filter) {
+        int rc = find_filtered(t, x, path, depth, out);
+        if (rc != FOUND_NONE)
             return rc;
-        *out = e->loc;
-        rc = e->nested ? find_level(e->nested, x, path, depth + 1, out) : FOUND_FINAL;
-        return rc < 0 ? rc : FOUND_FINAL;
+        e = t->filtered[t->nfiltered - 1]->next; /* beyond what a filter takes */
+    }
+    for (; e; e = e->next) {
+        int rc = try_regex(e, x, path, depth, out);
+        if (rc != FOUND_NONE)
+            return rc;
     }
     return FOUND_NONE;
 }

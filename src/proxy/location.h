@@ -2,12 +2,14 @@
  * Locations of one level (a server's, or those nested in a location), compiled for searching.
  *
  * Prefixes and exact paths are in a radix tree: a search walks the path once, whatever the number of locations, and
- * allocates nothing. Regular expressions are tried in the order they were written.
+ * allocates nothing. Regular expressions are tried in the order they were written; those that
+ * cannot match are passed over by a filter.
  */
 #ifndef PROXY_LOCATION_H
 #define PROXY_LOCATION_H
 
 #include "base/map.h"
+#include "base/regex_filter.h"
 #include "conf/generation.h"
 #include "http/match.h"
 #include "http/route.h"
@@ -23,6 +25,7 @@ struct location_entry {
     const struct location *loc;
     struct location_tree *nested; /* NULL: none */
     struct match match;           /* LOCATION_REGEX */
+    struct regex_pattern pattern; /* LOCATION_REGEX, as written */
     bool noregex;                 /* ^~ */
     struct location_entry *next;  /* regular expressions, in order */
 };
@@ -32,7 +35,10 @@ struct location_node;
 struct location_tree {
     struct location_node *root;
     struct location_entry *regexes, **regexes_end;
-    struct map named; /* "name" without '@' -> struct location_entry */
+    struct location_entry **filtered; /* the first nfiltered of them, by their number in the filter */
+    unsigned nfiltered;
+    struct regex_filter *filter; /* NULL: they are too few */
+    struct map named;            /* "name" without '@' -> struct location_entry */
     struct gen_cleanup cleanup;
 };
 
@@ -41,6 +47,8 @@ struct location_tree *location_tree_new(struct conf_ctx *cf);
 /* OK, ERR_REFUSED (there is one of that name and kind), ERR_NOMEM. `name` lives as long as the tree. */
 int location_tree_add(struct conf_ctx *cf, struct location_tree *t, enum location_kind kind, slice name,
                       struct location_entry *e);
+/* When all were added. OK or ERR_NOMEM. */
+int location_tree_finish(struct conf_ctx *cf, struct location_tree *t);
 /* Nothing to search (NULL: neither). */
 bool location_tree_empty(const struct location_tree *t);
 /* Is there a location = or prefix of exactly that path? */

@@ -116,6 +116,7 @@ static int build_one(struct conf_ctx *cf, struct location_tree *t, struct locati
     if (!e)
         return rc == OK ? ERR_NOMEM : rc;
     e->match = l->match;
+    e->pattern = (struct regex_pattern){ l->path, l->icase };
     e->noregex = l->noregex;
     rc = add(cf, t, l, e);
     if (rc == OK && l->children)
@@ -142,6 +143,8 @@ static int build_level(struct conf_ctx *cf, struct location_build *outer, struct
         if (wants_slash(l))
             rc = add_slash(cf, t, l);
     }
+    if (rc == OK)
+        rc = location_tree_finish(cf, t);
     *out = t;
     return rc;
 }

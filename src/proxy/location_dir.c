@@ -10,6 +10,7 @@ static int set_regex(struct conf_ctx *cf, const struct conf_node *node, int arg,
 {
     l->kind = LOCATION_REGEX;
     l->path = pattern;
+    l->icase = icase;
     return match_compile(cf, node, arg, pattern, icase, &l->match);
 }
 
