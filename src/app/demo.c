@@ -21,6 +21,7 @@ static void add_proxy(struct strb *b, unsigned port)
     strb_printf(b,
                 "    server {\n"
                 "        listen %u;\n"
+                "        trusted_proxies none;\n"
                 "        location / {\n"
                 "            proxy_pass http://backends;\n"
                 "            proxy_set_header Host $http_host;\n"

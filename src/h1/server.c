@@ -25,7 +25,6 @@ static void on_io(struct io *io, unsigned events);
 static void on_in_timer(struct timer *t);
 static void on_out_timer(struct timer *t);
 static void on_next(struct task *t);
-static void read_head(struct h1_server *s);
 
 static const struct client_server_conf *rules_conf(const struct h1_server *s)
 {
@@ -64,11 +63,12 @@ void h1_server_close(struct h1_server *s)
     if (s->state == SERVER_CLOSED)
         return;
     assert(!s->c.end.x);
-    if (s->state != SERVER_HEAD)
+    if (s->state == SERVER_EXCHANGE || s->state == SERVER_DRAIN || s->state == SERVER_LINGER)
         worker_gauge_add(&w->writing, -1);
     head_over(s);
     s->state = SERVER_CLOSED;
     h1_conn_close(&s->c);
+    h1_server_proxied_free(s);
     task_cancel(&w->loop, &s->next);
     list_del(&s->link);
     gen_drop(s->gen);
@@ -85,7 +85,7 @@ void h1_worker_drain(struct worker *w)
     for (; at != &w->h1->connections; at = next) {
         struct h1_server *s = list_entry(at, struct h1_server, link);
         next = at->next;
-        if (s->state != SERVER_HEAD || s->c.in_n)
+        if (s->state > SERVER_HEAD || s->c.in_n)
             continue;
         if (s->client.requests)
             h1_server_close(s);
@@ -172,7 +172,13 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
     worker_count(w, COUNT_CONN_ACCEPTED);
     s->c.readable = true;
     timer_set(&w->loop, &s->c.in_timer, rules_conf(s)->header_timeout);
-    read_head(s);
+    s->state = SERVER_HEAD;
+    if (unlikely(s->client.listener->proxy_protocol)) {
+        s->state = SERVER_PROXIED;
+        h1_server_proxied_read(s);
+        return;
+    }
+    h1_server_read_head(s);
 }
 
 /* ---- heads ---- */
@@ -198,14 +204,14 @@ static struct h1_rules rules_of(const struct client_server_conf *k)
 }
 
 /* A reload may have come since the last request: the connection goes over to the new generation if its address is
- * there. */
+ * there, and is still one where connections begin as this one did. */
 static void follow_generation(struct h1_server *s)
 {
     struct worker *w = s->c.w;
     if (s->gen == w->gen || w->draining)
         return;
     const struct listener_conf *l = route_listener(w->gen->gen, s->client.listener->key);
-    if (!l) {
+    if (!l || l->proxy_protocol != s->client.listener->proxy_protocol) {
         s->last = true;
         return;
     }
@@ -343,8 +349,7 @@ static void head_timed_out(struct h1_server *s)
     x->refuse_text = "client timed out";
 }
 
-/* Nothing to parse and nothing to read: from now on the kernel must tell. */
-static void await_head(struct h1_server *s)
+void h1_server_await(struct h1_server *s)
 {
     if (s->c.in_n && !s->partial) {
         s->partial = true;
@@ -370,7 +375,7 @@ static size_t head_want(const struct h1_server *s)
     return room - s->c.in_n;
 }
 
-static void read_head(struct h1_server *s)
+void h1_server_read_head(struct h1_server *s)
 {
     struct h1_head *h = &s->c.w->h1->head;
     const struct h1_rules rules = rules_of(rules_conf(s));
@@ -389,7 +394,7 @@ static void read_head(struct h1_server *s)
             }
         }
         if (!s->c.readable) {
-            await_head(s);
+            h1_server_await(s);
             return;
         }
         ssize_t n = h1_conn_read(&s->c, head_want(s));
@@ -463,7 +468,7 @@ static void on_next(struct task *t)
 {
     struct h1_server *s = container_of(t, struct h1_server, next);
     if (s->state == SERVER_HEAD)
-        read_head(s);
+        h1_server_read_head(s);
     else if (s->state == SERVER_LINGER)
         h1_server_linger_read(s);
 }
@@ -483,9 +488,13 @@ static void on_io(struct io *io, unsigned events)
     if (events & IO_IN)
         s->c.readable = true;
     switch ((enum h1_server_state)s->state) {
+    case SERVER_PROXIED:
+        if (s->c.readable)
+            h1_server_proxied_read(s);
+        return;
     case SERVER_HEAD:
         if (s->c.readable)
-            read_head(s);
+            h1_server_read_head(s);
         return;
     case SERVER_EXCHANGE:
     case SERVER_DRAIN:
@@ -503,6 +512,10 @@ static void on_in_timer(struct timer *t)
 {
     struct h1_server *s = container_of(t, struct h1_server, c.in_timer);
     switch ((enum h1_server_state)s->state) {
+    case SERVER_PROXIED:
+        worker_count(s->c.w, COUNT_TIMEOUT_HEADER);
+        h1_server_close(s);
+        return;
     case SERVER_HEAD:
         head_timed_out(s);
         return;

@@ -6,6 +6,7 @@
 #define H1_SERVER_PRIV_H
 
 #include "h1/server.h"
+#include "http/client.h"
 
 extern const struct end_ops h1_server_ops;
 
@@ -16,5 +17,13 @@ void h1_server_next(struct h1_server *s, bool keep, bool unread);
 void h1_server_linger_read(struct h1_server *s);
 /* No exchange may be attached. */
 void h1_server_close(struct h1_server *s);
+/* Nothing to parse and nothing to read: from now on the kernel must tell. Closes when it cannot. */
+void h1_server_await(struct h1_server *s);
+/* In SERVER_HEAD: parses what is there, and reads on. */
+void h1_server_read_head(struct h1_server *s);
+
+/* server_proxied.c: in SERVER_PROXIED, reads the PROXY header, then the first head. */
+void h1_server_proxied_read(struct h1_server *s);
+void h1_server_proxied_free(struct h1_server *s);
 
 #endif

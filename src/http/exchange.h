@@ -63,7 +63,12 @@ enum x_why {
 /* How an exchange ended; first reason wins. */
 enum x_end { END_NONE, END_DONE, END_CLIENT, END_BACKEND, END_DROPPED, END_SHUTDOWN };
 
-/* What is known of whoever asks; embedded in the front end's connection. */
+struct proxy_header;
+
+/*
+ * What is known of whoever asks; embedded in the front end's connection. x->client may be a copy for one exchange, with
+ * another peer: the client whom a trusted proxy names (policy/realip.c).
+ */
 struct client {
     struct addr_ip {
         union {
@@ -77,6 +82,9 @@ struct client {
     uint64_t number;   /* $connection */
     uint64_t since;    /* mono ms of accept, $connection_time */
     const struct listener_conf *listener;
+    const struct proxy_header *proxied; /* the connection began with it; NULL: with none */
+    const struct client *connected;     /* of a copy: what it was made from, who is connected; else NULL */
+    bool trusted;                       /* of a copy: who is connected may tell whom it speaks for */
 };
 
 /* One pass through routing; the last one counts (design section 3). */

@@ -79,7 +79,8 @@ struct listener_conf {
     slice key;           /* canonical address text: the BUNDLE_LISTEN key */
     struct conf_pos pos; /* of the first line that names it; file NULL: the default of a server without `listen` */
     const struct server *default_server;
-    void *names; /* struct name_table of proxy/router.c */
+    void *names;         /* struct name_table of proxy/router.c */
+    bool proxy_protocol; /* every connection begins with a PROXY header */
 };
 
 /* proxy/router.c */

@@ -8,9 +8,10 @@
 #include "base/err.h"
 #include "http/exchange.h"
 
-extern struct feature request_vars_feature;    /* vars_request.c */
-extern struct feature connection_vars_feature; /* vars_connection.c */
-extern struct feature response_vars_feature;   /* vars_response.c */
+extern struct feature request_vars_feature;        /* vars_request.c */
+extern struct feature connection_vars_feature;     /* vars_connection.c */
+extern struct feature response_vars_feature;       /* vars_response.c */
+extern struct feature proxy_protocol_vars_feature; /* vars_proxy_protocol.c */
 
 /* ---- for getters; values live in the exchange's arena ---- */
 

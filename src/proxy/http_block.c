@@ -298,13 +298,17 @@ static const struct directive directives[] = {
         .scope = SCOPE_SERVER,
         .repeat = true,
         .set = set_listen,
-        .usage = "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [bind] [reuseport] [deferred] "
-                 "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
-                 "[so_keepalive=on|off|IDLE:INTERVAL:COUNT];",
+        .usage =
+            "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [proxy_protocol] [bind] [reuseport] [deferred] "
+            "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
+            "[so_keepalive=on|off|IDLE:INTERVAL:COUNT];",
         .doc =
             "An address on which the server takes connections: an IPv4 or IPv6 address, a name, a port or a range of "
             "ports on every address, or a unix socket. The default_server, else the first one of an address, takes "
             "requests whose host no server_name matches. Options of an address may stand in any of its lines. "
+            "proxy_protocol: every connection of the address must begin with a PROXY header (version 1 or 2), for "
+            "which "
+            "client_header_timeout runs; one without is closed. "
             "Without listen: port 80, or 8000 when not started by root.",
     },
     {

@@ -113,17 +113,23 @@ static const struct {
     { "ssl", "TLS listeners are not supported by this version" },
     { "http2", "HTTP/2 is not supported by this version" },
     { "quic", "QUIC and HTTP/3 are not supported by this version" },
-    { "proxy_protocol", "the PROXY protocol is not supported by this version" },
     { "multipath", "multipath TCP is not supported" },
     { "accept_filter", "accept filters do not exist on this system" },
     { "setfib", "routing tables by number do not exist on this system" },
 };
 
+/* What a line says beyond its address and the socket's options. */
+struct words {
+    bool is_default, proxy_protocol;
+};
+
 static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, slice word, struct listen_opts *o,
-                    bool *is_default)
+                    struct words *w)
 {
     if (slice_eq(word, SLICE("default_server")) || slice_eq(word, SLICE("default"))) {
-        *is_default = true;
+        w->is_default = true;
+    } else if (slice_eq(word, SLICE("proxy_protocol"))) {
+        w->proxy_protocol = true;
     } else if (slice_eq(word, SLICE("reuseport"))) {
         o->reuseport = 1;
         o->set |= LISTEN_REUSEPORT;
@@ -137,7 +143,7 @@ static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, 
 }
 
 static int set_parameter(struct conf_ctx *cf, const struct conf_node *node, int arg, struct listen_opts *o,
-                         bool *is_default)
+                         struct words *w)
 {
     slice word = node->args[arg].text, name = word, value = SLICE_NONE;
     bool has_value = slice_cut(word, '=', &name, &value);
@@ -147,7 +153,7 @@ static int set_parameter(struct conf_ctx *cf, const struct conf_node *node, int 
                               refused[i].why);
     }
     if (!has_value)
-        return set_word(cf, node, arg, word, o, is_default);
+        return set_word(cf, node, arg, word, o, w);
     for (size_t i = 0; i < array_len(valued); i++) {
         if (slice_eq(name, slice_str(valued[i].name)))
             return valued[i].set(cf, node, arg, value, o);
@@ -198,8 +204,8 @@ static int parse_endpoint(slice text, struct endpoint *out)
     return OK;
 }
 
-static int add_line(struct conf_ctx *cf, const struct conf_node *node, const struct listen_opts *o, bool is_default,
-                    struct listen_line **list)
+static int add_line(struct conf_ctx *cf, const struct conf_node *node, const struct listen_opts *o,
+                    const struct words *w, struct listen_line **list)
 {
     struct bundle_entry *entry = NULL;
     struct listen_line *line = arena_new(cf->arena, struct listen_line);
@@ -211,7 +217,9 @@ static int add_line(struct conf_ctx *cf, const struct conf_node *node, const str
                           SLICE_FMT(node->args[0].text));
     if (rc != OK)
         return rc;
-    *line = (struct listen_line){ .addr = o->addr, .default_server = is_default, .node = node };
+    *line = (struct listen_line){
+        .addr = o->addr, .default_server = w->is_default, .proxy_protocol = w->proxy_protocol, .node = node
+    };
     if (!arena_dup(cf->arena, entry->key, &line->key))
         return ERR_NOMEM;
     for (; *list; list = &(*list)->next) {
@@ -223,11 +231,11 @@ static int add_line(struct conf_ctx *cf, const struct conf_node *node, const str
 }
 
 static int add_ports(struct conf_ctx *cf, const struct conf_node *node, struct listen_opts *o, const struct endpoint *e,
-                     bool is_default, struct listen_line **list)
+                     const struct words *w, struct listen_line **list)
 {
     for (uint32_t port = e->first; port <= e->last; port++) {
         addr_set_port(&o->addr, (uint16_t)port);
-        int rc = add_line(cf, node, o, is_default, list);
+        int rc = add_line(cf, node, o, w, list);
         if (rc != OK)
             return rc;
     }
@@ -236,7 +244,7 @@ static int add_ports(struct conf_ctx *cf, const struct conf_node *node, struct l
 
 /* A host name: every address that it has. */
 static int add_name(struct conf_ctx *cf, const struct conf_node *node, struct listen_opts *o, const struct endpoint *e,
-                    bool is_default, struct listen_line **list)
+                    const struct words *w, struct listen_line **list)
 {
     slice addresses, one;
     bool any = false;
@@ -247,7 +255,7 @@ static int add_name(struct conf_ctx *cf, const struct conf_node *node, struct li
         if (addr_parse_ip(one, e->first, &o->addr) != OK)
             continue;
         any = true;
-        rc = add_ports(cf, node, o, e, is_default, list);
+        rc = add_ports(cf, node, o, e, w, list);
     }
     if (!any)
         return conf_error(cf, node, 0, "host not found in \"%.*s\" of the \"listen\" directive",
@@ -255,7 +263,7 @@ static int add_name(struct conf_ctx *cf, const struct conf_node *node, struct li
     return rc;
 }
 
-static int add_unix(struct conf_ctx *cf, const struct conf_node *node, struct listen_opts *o, bool is_default,
+static int add_unix(struct conf_ctx *cf, const struct conf_node *node, struct listen_opts *o, const struct words *w,
                     struct listen_line **list)
 {
     if (node->args[0].text.n == sizeof("unix:") - 1)
@@ -266,7 +274,7 @@ static int add_unix(struct conf_ctx *cf, const struct conf_node *node, struct li
         return conf_error(cf, node, 0,
                           "too long path in the unix domain socket in \"%.*s\" of the \"listen\" directive",
                           SLICE_FMT(node->args[0].text));
-    return add_line(cf, node, o, is_default, list);
+    return add_line(cf, node, o, w, list);
 }
 
 int listen_parse(struct conf_ctx *cf, const struct conf_node *node, struct listen_line **list)
@@ -274,16 +282,16 @@ int listen_parse(struct conf_ctx *cf, const struct conf_node *node, struct liste
     slice text = node->args[0].text;
     struct listen_opts o = { 0 };
     struct endpoint e;
-    bool is_default = false;
+    struct words w = { 0 };
     int rc = OK;
     for (uint32_t i = 1; i < node->nargs; i++) {
-        int one = set_parameter(cf, node, (int)i, &o, &is_default);
+        int one = set_parameter(cf, node, (int)i, &o, &w);
         rc = one != OK ? one : rc;
     }
     if (rc != OK)
         return rc;
     if (slice_starts(text, SLICE("unix:")))
-        return add_unix(cf, node, &o, is_default, list);
+        return add_unix(cf, node, &o, &w, list);
     rc = parse_endpoint(text, &e);
     if (rc == ERR_RANGE)
         return conf_error(cf, node, 0, "invalid port in \"%.*s\" of the \"listen\" directive", SLICE_FMT(text));
@@ -291,12 +299,12 @@ int listen_parse(struct conf_ctx *cf, const struct conf_node *node, struct liste
         return conf_error(cf, node, 0, "no host in \"%.*s\" of the \"listen\" directive", SLICE_FMT(text));
     slice host = e.host.n ? e.host : SLICE("0.0.0.0");
     if (addr_parse_ip(host, e.first, &o.addr) != OK)
-        return add_name(cf, node, &o, &e, is_default, list);
+        return add_name(cf, node, &o, &e, &w, list);
     if ((o.set & LISTEN_IPV6ONLY) && o.addr.sa.sa_family != AF_INET6) {
         conf_warn(cf, node, 0, "ipv6only is not supported on addr \"%.*s\", ignored", SLICE_FMT(text));
         o.set &= ~(unsigned)LISTEN_IPV6ONLY;
     }
-    return add_ports(cf, node, &o, &e, is_default, list);
+    return add_ports(cf, node, &o, &e, &w, list);
 }
 
 /* Whether the master is root is a fact of the bundle: the engine that compiles it again need not be. */
