@@ -13,6 +13,9 @@ extern struct feature connection_vars_feature;     /* vars_connection.c */
 extern struct feature response_vars_feature;       /* vars_response.c */
 extern struct feature proxy_protocol_vars_feature; /* vars_proxy_protocol.c */
 
+/* "http": how the client's request came. */
+slice exchange_scheme(const struct exchange *x);
+
 /* ---- for getters; values live in the exchange's arena ---- */
 
 /* OK with the value, or ERR_NOTFOUND when it is empty. */

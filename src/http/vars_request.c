@@ -209,9 +209,14 @@ static int get_request_id(struct exchange *x, const struct var *v, slice *out)
     return OK;
 }
 
+slice exchange_scheme(const struct exchange *x)
+{
+    return SLICE("http");
+}
+
 static int get_scheme(struct exchange *x, const struct var *v, slice *out)
 {
-    *out = SLICE("http");
+    *out = exchange_scheme(x);
     return OK;
 }
 

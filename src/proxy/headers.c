@@ -4,7 +4,8 @@
  * proxy_set_header drops the client's field of that name and adds its own when the value is not empty. Names that say
  * how a message is framed or how a connection is used (Connection, Upgrade, TE, Transfer-Encoding, Content-Length,
  * Keep-Alive, Expect, Trailer, ...) are accepted, because files hold them, and never become bytes: the codec writes its
- * own framing. Of these only `Connection: close` means something: the connection is not kept.
+ * own framing. They state intents: `Connection: close` that the connection is not kept, `Upgrade` with `Connection:
+ * upgrade` that the backend may be asked to switch protocols (origin.c).
  *
  * Hidden from answers are nginx's Date, Server, X-Pad and X-Accel-*, plus proxy_hide_header, minus proxy_pass_header.
  */
@@ -83,9 +84,6 @@ int headers_set(struct conf_ctx *cf, const struct conf_node *node, void *conf)
     for (uint32_t i = 0; f.token == TOK_HOST && i < l->n; i++)
         if (l->v[i].token == TOK_HOST)
             return conf_error(cf, node, 0, "duplicate \"Host\": a request has one");
-    if (f.token == TOK_UPGRADE)
-        conf_warn(cf, node, 0,
-                  "\"proxy_set_header Upgrade\" has no effect: this version passes no upgrades (WebSocket)");
     struct set_field *v = arena_new_n(cf->arena, struct set_field, l->n + 1);
     if (!v)
         return ERR_NOMEM;
@@ -123,6 +121,8 @@ static int compile_requests(struct conf_ctx *cf, struct header_rules *r, const s
             r->host = &f->value;
         } else if (f->token == TOK_CONNECTION) {
             r->connection = &f->value;
+        } else if (f->token == TOK_UPGRADE) {
+            r->upgrade = &f->value;
         } else if (!(token_flags(f->token) & T_HOP)) {
             set_add(&r->drop, names, f->token, f->name);
             if (f->value.nparts || f->value.source.n)
@@ -158,19 +158,27 @@ static int compile_answers(struct conf_ctx *cf, struct header_rules *r, const st
     return OK;
 }
 
+static bool same(const struct proxy_conf *a, const struct proxy_conf *b)
+{
+    return a->set_header.v == b->set_header.v && a->hide.v == b->hide.v && a->pass_headers.v == b->pass_headers.v &&
+           memcmp(&a->announce, &b->announce, sizeof(a->announce)) == 0;
+}
+
 int headers_compile(struct conf_ctx *cf, struct proxy_conf *conf, const struct proxy_conf *parent)
 {
-    if (parent && parent->headers && conf->set_header.v == parent->set_header.v && conf->hide.v == parent->hide.v &&
-        conf->pass_headers.v == parent->pass_headers.v) {
+    if (parent && parent->headers && same(conf, parent)) {
         conf->headers = parent->headers;
         return OK;
     }
     struct header_rules *r = arena_new(cf->arena, struct header_rules);
     if (!r)
         return ERR_NOMEM;
+    if (announce_any(&conf->announce))
+        r->announce = &conf->announce;
     int rc = compile_requests(cf, r, &conf->set_header);
     if (rc == OK)
         rc = compile_answers(cf, r, &conf->hide, &conf->pass_headers);
+    r->plain = !r->announce && !r->drop.n && !(r->drop.tokens.w[0] | r->drop.tokens.w[1]);
     if (rc == OK)
         conf->headers = r;
     return rc;

@@ -1,6 +1,6 @@
 /*
- * What a location does to the fields of requests and answers, compiled from proxy_set_header, proxy_hide_header and
- * proxy_pass_header.
+ * What a location does to the fields of requests and answers, compiled from proxy_set_header, proxy_hide_header,
+ * proxy_pass_header, and what announces the request's way.
  */
 #ifndef PROXY_HEADERS_H
 #define PROXY_HEADERS_H
@@ -11,15 +11,18 @@ struct header_rules {
     /* requests */
     const struct set_field *set; /* what is added; without Host and the hop-by-hop names */
     uint32_t nset;
+    bool plain;                        /* the client's fields travel as they are, and nothing is added */
     struct name_set drop;              /* the client's own fields of these names do not travel */
+    const struct announce *announce;   /* what is told of the request's way; NULL: nothing */
     const struct template *host;       /* NULL: $proxy_host */
     const struct template *connection; /* NULL: as the pool wants it */
+    const struct template *upgrade;    /* the protocols that a client may switch to; NULL: none */
     /* answers */
     struct name_set hide;
 };
 
 /*
- * Compiles conf's three lists into conf->headers; shares the parent's when the lists are the parent's. OK, ERR_SYNTAX
+ * Compiles conf's lists into conf->headers; shares the parent's when they are the parent's. OK, ERR_SYNTAX
  * after reporting, ERR_NOMEM.
  */
 int headers_compile(struct conf_ctx *cf, struct proxy_conf *conf, const struct proxy_conf *parent);

@@ -73,15 +73,17 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
     struct fields *to = &x->origin.fields;
     *to = *from;
     to->cap = to->n; /* the array is the request's: adding to it makes a new one */
-    if (!r->drop.n && !(r->drop.tokens.w[0] | r->drop.tokens.w[1]))
+    if (likely(r->plain))
         return OK;
-    struct field *v = arena_alloc(&x->arena, (from->n + (size_t)r->nset) * sizeof(*v));
+    size_t cap = from->n + (size_t)r->nset + (r->announce ? ANNOUNCE_FIELDS : 0);
+    struct field *v = arena_alloc(&x->arena, cap * sizeof(*v));
     if (!v)
         return ERR_NOMEM;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < from->n; i++)
-        if (!name_set_has(&r->drop, &from->v[i]))
+    for (uint32_t i = 0; i < from->n; i++) {
+        if (!name_set_has(&r->drop, &from->v[i]) && !(r->announce && announce_drops(x, r->announce, &from->v[i])))
             v[n++] = from->v[i];
+    }
     for (uint32_t i = 0; i < r->nset; i++) {
         slice value;
         int rc = exchange_eval(x, &r->set[i].value, &value);
@@ -90,7 +92,13 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
         if (value.n)
             v[n++] = (struct field){ .name = r->set[i].name, .value = value, .token = r->set[i].token };
     }
-    *to = (struct fields){ .v = v, .n = n, .cap = from->n + r->nset };
+    if (r->announce) {
+        int more = announce_fields(x, r->announce, &r->drop.tokens, v + n);
+        if (more < 0)
+            return more;
+        n += (uint32_t)more;
+    }
+    *to = (struct fields){ .v = v, .n = n, .cap = (uint32_t)cap };
     return OK;
 }
 
@@ -157,5 +165,5 @@ int origin_answer(struct exchange *x)
         n++;
     }
     f->n = n;
-    return OK;
+    return c->headers->announce ? announce_answer(x, c->headers->announce) : OK;
 }

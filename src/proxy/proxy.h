@@ -11,6 +11,7 @@
 #include "http/exchange.h"
 #include "http/match.h"
 #include "http/token.h"
+#include "proxy/announce.h"
 #include "proxy/policy.h"
 #include "proxy/upstream.h"
 
@@ -89,7 +90,8 @@ struct proxy_conf {
     /* fields, as written; see struct header_rules for what they come to */
     struct set_list set_header;
     struct name_list hide, pass_headers;
-    const struct header_rules *headers; /* made from these three at load */
+    struct announce announce;
+    const struct header_rules *headers; /* made from these four at load */
 
     uint32_t http_version;                                /* 0 or 1: minor */
     struct template method;                               /* proxy_method; empty: the client's */

@@ -131,11 +131,15 @@ static const struct directive directives[] = {
       .repeat = true,
       .set = headers_set,
       .usage = "proxy_set_header FIELD VALUE;",
-      .doc = "Sets a field of the request to the backend in place of the client's; an empty value removes it. A "
-             "level that sets any replaces all of the outer level's. Host is $proxy_host unless set. Connection, "
-             "Upgrade, TE, Transfer-Encoding, Content-Length, Keep-Alive, Expect and Trailer belong to the "
-             "connection and are never written from here; of them, \"Connection close\" has the connection closed "
-             "after the request." },
+      .doc =
+          "Sets a field of the request to the backend in place of the client's; an empty value removes it. A "
+          "level that sets any replaces all of the outer level's. Host is $proxy_host unless set. Connection, "
+          "Upgrade, TE, Transfer-Encoding, Content-Length, Keep-Alive, Expect and Trailer belong to the "
+          "connection and are never written from here. \"Connection close\" has the connection closed after the "
+          "request. Upgrade (such as $http_upgrade) together with a Connection that holds \"upgrade\" lets a client "
+          "that asks for it switch protocols, for instance to WebSocket: when the backend answers 101, bytes are "
+          "passed both ways, until both sides have closed or nothing moved for proxy_read_timeout. h2c is never asked "
+          "for, nor is anything by a request with a body." },
     { .name = "proxy_hide_header",
       .contexts = EVERYWHERE,
       ONE,
@@ -155,6 +159,44 @@ static const struct directive directives[] = {
       .set = headers_pass,
       .usage = "proxy_pass_header FIELD;",
       .doc = "Passes a field of the answer that would be hidden." },
+    { .name = "proxy_x_forwarded",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_ENUM,
+      AT(announce.x_forwarded),
+      .values = announce_modes,
+      .def = "off",
+      .usage = "proxy_x_forwarded off | add | replace | remove;",
+      .doc =
+          "X-Forwarded-For, -Host, -Proto and -Port to the backend. add: X-Forwarded-For gets the address of who is "
+          "connected; the others are set, unless a trusted proxy (trusted_proxies) has set them. replace: all are set "
+          "to what this server knows, with $remote_addr, and other fields of that kind (X-Real-IP, ...) are removed. "
+          "remove: all are. off: they pass. A field that proxy_set_header sets is left to it." },
+    { .name = "proxy_forwarded",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(announce.forwarded, announce.forwarded),
+      .set = announce_set_forwarded,
+      .def = "off",
+      .usage = "proxy_forwarded off | add [by=NODE] | replace [by=NODE] | remove;",
+      .doc =
+          "Forwarded (RFC 7239) to the backend. add: an element with the address of who is connected, host and scheme "
+          "is put behind those that are there. replace: an element with $remote_addr stands alone. remove: the field "
+          "does not travel. off: it passes. by names this server in the element: _NAME or an address." },
+    { .name = "proxy_via",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_CUSTOM,
+      SLOT(announce.via, announce.via),
+      .set = announce_set_via,
+      .def = "off",
+      .usage = "proxy_via off | on | NAME;",
+      .doc =
+          "Adds Via to requests and to answers, with NAME, or with a name of its own for each running server. A "
+          "request whose Via has that name already, or more than 16 entries, is answered with 508. Servers that stand "
+          "behind each other need different names." },
     { .name = "proxy_http_version",
       .contexts = EVERYWHERE,
       ONE,
