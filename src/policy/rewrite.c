@@ -12,7 +12,6 @@
 #include "policy/rewrite.h"
 
 #include "base/err.h"
-#include "base/strb.h"
 #include "policy/rewrite_program.h"
 #include "policy/types.h"
 #include "proxy/redirect.h"
@@ -102,20 +101,6 @@ static int matches(struct run *r, const struct match *m, slice source, slice sub
 
 /* ---- rewrite ---- */
 
-/* a [separator b]; a and b live as long as the exchange. */
-static int join(struct exchange *x, slice a, char separator, slice b, slice *out)
-{
-    if (!b.n) {
-        *out = a;
-        return OK;
-    }
-    slice s = arena_printf(&x->arena, "%.*s%c%.*s", SLICE_FMT(a), separator, SLICE_FMT(b));
-    if (!s.p)
-        return ERR_NOMEM;
-    *out = s;
-    return OK;
-}
-
 static const struct op *rewrite_away(struct run *r, const struct op *op)
 {
     const struct replacement *p = op->replacement;
@@ -125,7 +110,7 @@ static const struct op *rewrite_away(struct run *r, const struct op *op)
     if (rc == OK)
         rc = value_redirect(x, text, &text);
     if (rc == OK && p->keep_args)
-        rc = join(x, text, p->has_args ? '&' : '?', x->pass.args, &text);
+        rc = value_join(x, text, p->has_args ? '&' : '?', x->pass.args, &text);
     if (rc != OK)
         return end_with(r, VERDICT_DROP);
     if (r->log)
@@ -144,7 +129,7 @@ static int new_uri(struct exchange *x, const struct replacement *p, slice *uri, 
         return rc;
     }
     rc = value_eval(x, &p->args, true, args);
-    return rc == OK ? join(x, *args, '&', old, args) : rc;
+    return rc == OK ? value_join(x, *args, '&', old, args) : rc;
 }
 
 static const struct op *run_rewrite(struct run *r, const struct op *op)

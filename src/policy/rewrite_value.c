@@ -72,6 +72,20 @@ int value_eval(struct exchange *x, const struct template *t, bool quote, slice *
     return keep(x, &b, out);
 }
 
+int value_join(struct exchange *x, slice a, char separator, slice b, slice *out)
+{
+    struct strb text;
+    if (!b.n) {
+        *out = a;
+        return OK;
+    }
+    strb_init(&text, VALUE_MAX);
+    strb_add(&text, a);
+    strb_char(&text, separator);
+    strb_add(&text, b);
+    return keep(x, &text, out);
+}
+
 /* One '%' and what follows, at the front of *s; true when the rest is not to be touched any more. */
 static bool decode_one(struct strb *b, slice *s)
 {

@@ -93,6 +93,14 @@ uint64_t worker_connection_number(void)
     "    location @named { return 200 named; }\n"                                                                      \
     "    location /old { proxy_http_version 1.0; proxy_pass http://rest; }\n"                                          \
     "    location /own { return 200 \"an answer of our own\"; }\n"                                                     \
+    "    location /rewritten { rewrite ^/rewritten/(.*)$ /$1?$1 last; rewrite ^ /stream break; proxy_pass "            \
+    "http://two; }\n"                                                                                                  \
+    "    location /choose { limit_except GET POST { proxy_pass http://rest; } if ($request_method = POST) { "          \
+    "proxy_pass "                                                                                                      \
+    "http://one; }\n"                                                                                                  \
+    "      if ($arg_a ~ ^(.)(.)) { set $b $2$1; error_page 502 504 =200 @named; } proxy_pass http://two; }\n"          \
+    "    location /again { recursive_error_pages on; proxy_intercept_errors on; error_page 404 500 502 504 /again;\n"  \
+    "      proxy_pass http://two; }\n"                                                                                 \
     "    location /moved { return 302 /own; }\n"                                                                       \
     "    location /merge { proxy_pass http://one/other/; proxy_set_header X-Sum $request_length; }\n"                  \
     "  }\n"

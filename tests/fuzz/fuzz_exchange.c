@@ -144,9 +144,28 @@ static unsigned check_client(unsigned i, bool *last)
 
 static const size_t sizes[16] = { 0,     1,     10,    100,   1000,  1499,   4096,   5000,
                                   16384, 17000, 33000, 65536, 70000, 100000, 140000, 200000 };
-static const char *const paths[] = { "/",       "/stream",  "/flow", "/spill",  "/next",  "/limit",
-                                     "/page",   "/old",     "/own",  "/moved",  "/merge", "/a/../own",
-                                     "/%2f//x", "/instead", "/disk", "/method", "/none" };
+static const char *const paths[] = { "/",
+                                     "/stream",
+                                     "/flow",
+                                     "/spill",
+                                     "/next",
+                                     "/limit",
+                                     "/page",
+                                     "/old",
+                                     "/own",
+                                     "/moved",
+                                     "/merge",
+                                     "/a/../own",
+                                     "/%2f//x",
+                                     "/instead",
+                                     "/disk",
+                                     "/method",
+                                     "/none",
+                                     "/rewritten/own",
+                                     "/rewritten/disk?x",
+                                     "/choose",
+                                     "/choose?a=xy",
+                                     "/again" };
 static const char *const methods[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE" };
 
 static void make_request(unsigned client, uint8_t how, uint8_t where, uint8_t what)
