@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
+#include "http/upgrade.h"
 
 enum { INTERIMS_MAX = 8, HEAD_ROOM = 128 };
 
@@ -156,7 +157,10 @@ static int client_send_head(struct end *e, struct exchange *x)
     if (!mem)
         return ERR_NOMEM;
     strb_init_fixed(&b, mem, size);
-    enum h1_connection conn = o->close ? H1_CONN_CLOSE : o->minor == 0 ? H1_CONN_KEEP_ALIVE : H1_CONN_NONE;
+    enum h1_connection conn = o->close        ? H1_CONN_CLOSE
+                              : o->upgrade.n  ? H1_CONN_UPGRADE
+                              : o->minor == 0 ? H1_CONN_KEEP_ALIVE
+                                              : H1_CONN_NONE;
     int rc = h1_write_request(&b, o->method, o->target, o->minor, o->host, &o->fields, &o->body, conn);
     if (rc < 0)
         return rc;
@@ -165,7 +169,7 @@ static int client_send_head(struct end *e, struct exchange *x)
                                                       : H1_FRAME_CHUNKED;
     h1_out_begin(&cl->c.out, strb_slice(&b), f, o->body.length);
     cl->state = CLIENT_BUSY;
-    cl->dirty = cl->dirty || o->close;
+    cl->dirty = cl->dirty || o->close || o->upgrade.n; /* row U1: who was asked to switch is asked nothing else */
     e->out->ready = true;
     /* A backend that spoke, or closed, before it was asked: the kernel has told, and tells no second time. */
     if (cl->c.readable)
@@ -251,12 +255,49 @@ static bool take_head(struct h1_client *cl, const struct h1_head *h, size_t len,
     return true;
 }
 
-/* A 1xx: passed on, one at a time, or dropped (100: we ask for none). A 101 that nobody asked for is an error (U4). */
+/* Moves the Upgrade fields of a 101 to what travels: here they are the answer. */
+static bool show_upgrade(struct exchange *x)
+{
+    struct fields *hop = &x->resp.hop;
+    bool ok = true;
+    for (uint32_t i = 0; i < hop->n && ok; i++) {
+        if (hop->v[i].token == TOK_UPGRADE)
+            ok = fields_add(&x->arena, &x->resp.fields, hop->v[i]);
+    }
+    return ok;
+}
+
+/* A 101 to what was asked for; any other is an error (row U4). */
+static void take_switch(struct h1_client *cl, const struct h1_head *h, size_t len)
+{
+    struct exchange *x = cl->c.end.x;
+    if (!x->origin.upgrade.n || !cl->sent || !h->has_upgrade || !upgrade_within(h->hop, h->nhop, x->origin.upgrade)) {
+        worker_count(cl->c.w, COUNT_UPSTREAM_BAD);
+        fail(cl, WHY_BAD_HEAD, 0, "unexpected status 101");
+        return;
+    }
+    if (!take_head(cl, h, len, &x->resp))
+        return;
+    if (!show_upgrade(x)) {
+        fail(cl, WHY_NOMEM, 0, NULL);
+        return;
+    }
+    cl->head_done = true;
+    cl->wants_more = false;
+    timer_clear(&cl->c.in_timer);
+    exchange_post(x, X_BACK_SWITCHED);
+}
+
+/* A 1xx: passed on, one at a time, or dropped (100: we ask for none). */
 static bool take_interim(struct h1_client *cl, const struct h1_head *h, size_t len)
 {
     struct exchange *x = cl->c.end.x;
-    if (++cl->interims > INTERIMS_MAX || h->status == 101) {
-        fail(cl, h->status == 101 ? WHY_BAD_HEAD : WHY_INTERIMS, 0, h->status == 101 ? "unexpected status 101" : NULL);
+    if (h->status == 101) {
+        take_switch(cl, h, len);
+        return false;
+    }
+    if (++cl->interims > INTERIMS_MAX) {
+        fail(cl, WHY_INTERIMS, 0, NULL);
         return false;
     }
     memset(&cl->c.scan, 0, sizeof(cl->c.scan));
@@ -470,6 +511,9 @@ static void on_io(struct io *io, unsigned events)
         else if (cl->wants_more && !cl->c.body.done && !cl->c.end.in->stalled)
             read_body(cl);
         return;
+    case CLIENT_TUNNEL:
+        h1_client_tunnel_io(cl, events);
+        return;
     case CLIENT_IDLE:
         idle_event(cl, events);
         return;
@@ -485,7 +529,7 @@ static void on_in_timer(struct timer *t)
         cl->on_idle_end(cl);
         return;
     }
-    if (cl->state != CLIENT_BUSY)
+    if (cl->state != CLIENT_BUSY && cl->state != CLIENT_TUNNEL)
         return;
     worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
     fail(cl, WHY_READ_TIMEOUT, 0, NULL);
@@ -504,6 +548,7 @@ static const struct end_ops client_ops = {
     .name = "h1 client",
     .send_head = client_send_head,
     .send_interim = NULL,
+    .switch_protocol = h1_client_switch,
     .kick_out = client_kick_out,
     .kick_in = client_kick_in,
     .stop_in = client_stop_in,

@@ -11,9 +11,10 @@
 
 enum h1_client_state {
     CLIENT_CONNECTING,
-    CLIENT_READY, /* attached: a head may be sent */
-    CLIENT_BUSY,  /* a request is under way */
-    CLIENT_IDLE,  /* detached and reusable */
+    CLIENT_READY,  /* attached: a head may be sent */
+    CLIENT_BUSY,   /* a request is under way */
+    CLIENT_TUNNEL, /* ... and was answered by 101 */
+    CLIENT_IDLE,   /* detached and reusable */
     CLIENT_CLOSED,
 };
 
@@ -55,6 +56,9 @@ struct h1_client_counts {
     uint64_t sent, received, body;
 };
 struct h1_client_counts h1_client_counts(const struct end *e);
+/* tunnel.c: end_ops.switch_protocol, and what happens in CLIENT_TUNNEL. */
+int h1_client_switch(struct end *e, struct exchange *x);
+void h1_client_tunnel_io(struct h1_client *cl, unsigned events);
 /* The connection of an end that h1_client_attach bound. */
 struct h1_client *h1_client_of(struct end *e);
 /* Is an idle connection still good? One system call; for requests that must not be sent twice. */

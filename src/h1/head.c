@@ -169,6 +169,7 @@ int h1_head_request(const struct h1_head *h, slice head, struct arena *a, bool m
         .keep_alive = h->keep_alive,
         .expect_continue = h->expect_continue,
         .te_trailers = h->te_trailers,
+        .upgrade = h->has_upgrade,
         .head_size = head.n,
     };
     if (!copy_fields(h, &c, a, &out->fields, &out->hop))

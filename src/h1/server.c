@@ -500,6 +500,9 @@ static void on_io(struct io *io, unsigned events)
     case SERVER_DRAIN:
         h1_server_io(s, events);
         return;
+    case SERVER_TUNNEL:
+        h1_server_tunnel_io(s, events);
+        return;
     case SERVER_LINGER:
         h1_server_linger_read(s);
         return;
@@ -523,6 +526,9 @@ static void on_in_timer(struct timer *t)
         worker_count(s->c.w, COUNT_TIMEOUT_BODY);
         exchange_front_failed(s->c.end.x, WHY_CLIENT_TIMEOUT);
         return;
+    case SERVER_TUNNEL:
+        h1_server_tunnel_timer(s);
+        return;
     case SERVER_DRAIN:
     case SERVER_LINGER:
         h1_server_close(s);
@@ -535,7 +541,7 @@ static void on_in_timer(struct timer *t)
 static void on_out_timer(struct timer *t)
 {
     struct h1_server *s = container_of(t, struct h1_server, c.out_timer);
-    if (s->state != SERVER_EXCHANGE)
+    if (s->state != SERVER_EXCHANGE && s->state != SERVER_TUNNEL)
         return;
     worker_count(s->c.w, COUNT_TIMEOUT_SEND);
     exchange_front_failed(s->c.end.x, WHY_CLIENT_TIMEOUT);

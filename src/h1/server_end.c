@@ -47,7 +47,8 @@ static bool may_keep(const struct h1_server *s, const struct exchange *x, const 
     return !x->refuse && !s->last && !s->c.w->draining && x->req.keep_alive && k->keepalive_timeout &&
            s->client.requests < k->keepalive_requests &&
            loop_now(&s->c.w->loop) - s->client.since < k->keepalive_time && body_drainable(s) &&
-           !old_browser_breaks(&x->req, k->keepalive_disable);
+           !old_browser_breaks(&x->req, k->keepalive_disable) &&
+           !(x->req.upgrade && s->c.in_n); /* row U1: what lies behind was meant for another protocol */
 }
 
 /* The answer's body fact as this client must be told it. */
@@ -82,8 +83,8 @@ static size_t head_size(const struct response *r)
     return n;
 }
 
-static int compose(struct exchange *x, const struct response *r, enum h1_framing f, uint64_t length,
-                   enum h1_connection conn, slice *out)
+int h1_server_compose(struct exchange *x, const struct response *r, enum h1_framing f, uint64_t length,
+                      enum h1_connection conn, slice *out)
 {
     struct strb b;
     size_t size = head_size(r);
@@ -124,7 +125,7 @@ static int server_send_head(struct end *e, struct exchange *x)
     slice head;
     if (keep && k->keepalive_header && !add_keep_alive_field(x, k->keepalive_header))
         return ERR_NOMEM;
-    int rc = compose(x, &x->resp, f, length, conn, &head);
+    int rc = h1_server_compose(x, &x->resp, f, length, conn, &head);
     if (rc < 0)
         return rc;
     if (unlikely(s->delayed == k->tcp_nodelay))
@@ -153,7 +154,7 @@ static void server_send_interim(struct end *e, struct exchange *x)
     slice head;
     if (x->req.minor < 1 || server_of(e)->c.out.active)
         return;
-    if (compose(x, &x->interim, H1_FRAME_NONE, 0, H1_CONN_NONE, &head) == OK)
+    if (h1_server_compose(x, &x->interim, H1_FRAME_NONE, 0, H1_CONN_NONE, &head) == OK)
         send_now(server_of(e), head);
 }
 
@@ -273,10 +274,10 @@ static void server_stop_in(struct end *e)
 
 /* ---- the end ---- */
 
-static void set_abortive(int fd)
+void h1_server_abortive(struct h1_server *s)
 {
     struct linger l = { 1, 0 };
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+    setsockopt(s->c.io.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 }
 
 /* A body until close that breaks off must not end like one that is whole: the client is sent a reset. */
@@ -290,7 +291,7 @@ static void server_reset(struct end *e)
     struct h1_server *s = server_of(e);
     struct exchange *x = e->x;
     if (would_look_whole(s) || (x->front_why == WHY_CLIENT_TIMEOUT && conf_of(x)->reset_timedout))
-        set_abortive(s->c.io.fd);
+        h1_server_abortive(s);
     end_detach(e);
     h1_server_close(s);
 }
@@ -323,7 +324,7 @@ static void server_finish(struct end *e)
     const struct client_location_conf *k = conf_of(e->x);
     bool done = s->c.body.done, keep = s->keep;
     if (s->broken && would_look_whole(s))
-        set_abortive(s->c.io.fd);
+        h1_server_abortive(s);
     s->c.body.chunked = NULL;
     s->c.out = (struct h1_out){ 0 };
     end_detach(e);
@@ -363,6 +364,7 @@ const struct end_ops h1_server_ops = {
     .name = "h1 server",
     .send_head = server_send_head,
     .send_interim = server_send_interim,
+    .switch_protocol = h1_server_switch,
     .kick_out = server_kick_out,
     .kick_in = server_kick_in,
     .in_hand = server_in_hand,

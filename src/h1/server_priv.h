@@ -22,6 +22,17 @@ void h1_server_await(struct h1_server *s);
 /* In SERVER_HEAD: parses what is there, and reads on. */
 void h1_server_read_head(struct h1_server *s);
 
+/* Composes a head in the exchange's arena. OK, ERR_SYNTAX, ERR_NOMEM. */
+int h1_server_compose(struct exchange *x, const struct response *r, enum h1_framing f, uint64_t length,
+                      enum h1_connection conn, slice *out);
+/* The close that comes sends a reset. */
+void h1_server_abortive(struct h1_server *s);
+
+/* tunnel.c: in SERVER_TUNNEL. */
+int h1_server_switch(struct end *e, struct exchange *x);
+void h1_server_tunnel_io(struct h1_server *s, unsigned events);
+void h1_server_tunnel_timer(struct h1_server *s);
+
 /* server_proxied.c: in SERVER_PROXIED, reads the PROXY header, then the first head. */
 void h1_server_proxied_read(struct h1_server *s);
 void h1_server_proxied_free(struct h1_server *s);

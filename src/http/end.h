@@ -27,6 +27,9 @@ struct end_ops {
     int (*send_head)(struct end *e, struct exchange *x);
     /* Front only: passes x->interim (1xx) on, or drops it when the peer cannot take it. */
     void (*send_interim)(struct end *e, struct exchange *x);
+    /* Both pipes carry bytes without framing from here on, in both directions: behind the 101 in x->resp, which the
+     * front end composes. Takes the place of send_head there. OK or ERR_NOMEM; NULL: not of this protocol. */
+    int (*switch_protocol)(struct end *e, struct exchange *x);
     /* The pipe that this end empties has data, EOF or abort, or a head waits: write as much as goes. */
     void (*kick_out)(struct end *e);
     /* Somebody wants what this end produces: read on. The first call is what triggers 100-continue. */

@@ -24,18 +24,19 @@
 
 /* What ends post. They stay set until the step that waits for them clears them. */
 enum x_event {
-    X_FRONT_BODY = 1 << 0,   /* the request body is complete in the pipe (EOF set) */
-    X_FRONT_SENT = 1 << 1,   /* the last byte of the answer was handed to the kernel */
-    X_FRONT_FAILED = 1 << 2, /* the client is gone, broke the framing, or timed out: x->front_why */
-    X_BACK_READY = 1 << 3,   /* connected: a head may be sent */
-    X_BACK_HEAD = 1 << 4,    /* x->resp is filled */
-    X_BACK_INTERIM = 1 << 5, /* x->interim is filled; kick_in asks for what follows */
-    X_BACK_DONE = 1 << 6,    /* the answer was read whole (EOF set) */
-    X_BACK_FAILED = 1 << 7,  /* x->back_why */
-    X_WAKE = 1 << 8,         /* what a policy waited for is there */
-    X_FRONT_FULL = 1 << 10,  /* the request pipe is full and nobody takes from it yet */
-    X_BACK_FULL = 1 << 11,   /* the response pipe is full, and has `overflow` set */
-    X_BACK_SENT = 1 << 9,    /* the request is with the kernel, whole */
+    X_FRONT_BODY = 1 << 0,     /* the request body is complete in the pipe (EOF set) */
+    X_FRONT_SENT = 1 << 1,     /* the last byte of the answer was handed to the kernel */
+    X_FRONT_FAILED = 1 << 2,   /* the client is gone, broke the framing, or timed out: x->front_why */
+    X_BACK_READY = 1 << 3,     /* connected: a head may be sent */
+    X_BACK_HEAD = 1 << 4,      /* x->resp is filled */
+    X_BACK_INTERIM = 1 << 5,   /* x->interim is filled; kick_in asks for what follows */
+    X_BACK_DONE = 1 << 6,      /* the answer was read whole (EOF set) */
+    X_BACK_FAILED = 1 << 7,    /* x->back_why */
+    X_WAKE = 1 << 8,           /* what a policy waited for is there */
+    X_FRONT_FULL = 1 << 10,    /* the request pipe is full and nobody takes from it yet */
+    X_BACK_FULL = 1 << 11,     /* the response pipe is full, and has `overflow` set */
+    X_BACK_SENT = 1 << 9,      /* the request is with the kernel, whole */
+    X_BACK_SWITCHED = 1 << 12, /* x->resp is a 101 to what x->origin.upgrade asked for */
 };
 
 /* Why an end failed; the texts for the log are nginx's where it has one. */
@@ -111,6 +112,7 @@ struct origin_head {
     struct body_fact body;
     enum method method_id; /* how the answer must be framed */
     bool close;            /* ask for close: the connection is not kept */
+    slice upgrade;         /* protocols to switch to; the field is in `fields`; empty: none */
 };
 
 struct list;

@@ -98,6 +98,7 @@ struct request {
     bool keep_alive;   /* the peer would keep the connection */
     bool expect_continue;
     bool te_trailers;
+    bool upgrade; /* the connection may switch to a protocol that its Upgrade (in hop) names */
 };
 
 struct response {

@@ -359,6 +359,16 @@ void pipe_release(struct pipe *p)
     }
 }
 
+void pipe_reopen(struct pipe *p)
+{
+    assert(p->state == PIPE_EOF && p->queued == 0 && !p->discard);
+    drop_all(p);
+    p->state = PIPE_OPEN;
+    p->put = p->taken = 0;
+    p->trailers = NULL;
+    p->retain = p->stalled = false;
+}
+
 void pipe_resize(struct pipe *p, size_t capacity)
 {
     p->capacity = capacity;

@@ -140,6 +140,8 @@ void pipe_release(struct pipe *p);
  * the pipe unchanged.
  */
 int pipe_to_file(struct pipe *p, int fd, uint64_t *offset, size_t keep);
+/* Begins anew after an end at which everything was taken: the same two ends have more to say to each other. */
+void pipe_reopen(struct pipe *p);
 /* Changes the capacity; a producer that waited for room is kicked when there is some now. */
 void pipe_resize(struct pipe *p, size_t capacity);
 

@@ -9,7 +9,7 @@ static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 static uint8_t mask_byte(unsigned bits, unsigned at)
 {
     unsigned left = bits > 8 * at ? bits - 8 * at : 0;
-    return left >= 8 ? 0xff : (uint8_t)(0xff << (8 - left));
+    return (uint8_t)(0xff00u >> (left < 8 ? left : 8));
 }
 
 int cidr_of(const struct sockaddr *sa, struct cidr *out)

@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/chars.h"
+#include "http/upgrade.h"
 #include "proxy/headers.h"
 #include "proxy/proxy_redirect.h"
 #include "proxy/redirect.h"
@@ -53,18 +54,47 @@ static int origin_body(struct exchange *x)
     return o->body.kind == BODY_UNKNOWN && o->minor == 0 ? ERR_UNSUPPORTED : OK;
 }
 
-/* The one intent that Connection can state; see headers.c. */
-static int origin_close(struct exchange *x, const struct header_rules *r)
+/*
+ * The backend is asked to switch to what both the client and the configuration name. Not by HTTP/1.0, and not by a
+ * request with a body: whose bytes would those behind it be (row U3)? And never to HTTP itself (row U2).
+ */
+static int origin_upgrade(struct exchange *x, const struct template *protocols)
+{
+    struct origin_head *o = &x->origin;
+    slice value;
+    if (o->minor == 0 || x->req.body.kind != BODY_NONE || !x->front->ops->switch_protocol)
+        return OK;
+    int rc = exchange_eval(x, protocols, &value);
+    if (rc != OK)
+        return rc;
+    slice allowed = upgrade_allowed(&x->arena, value, &x->req.hop);
+    exchange_trace(x, NULL, "the backend is asked to switch to \"%.*s\", of \"%.*s\"", SLICE_FMT(allowed),
+                   SLICE_FMT(value));
+    if (allowed.p && !allowed.n)
+        return OK;
+    struct field f = { .name = SLICE("Upgrade"), .value = allowed, .token = TOK_UPGRADE };
+    if (!allowed.p || !fields_add(&x->arena, &o->fields, f))
+        return ERR_NOMEM;
+    o->upgrade = allowed;
+    o->close = false; /* the connection is not kept in any case */
+    return OK;
+}
+
+/* The intents that Connection can state; see headers.c. */
+static int origin_connection(struct exchange *x, const struct header_rules *r)
 {
     struct origin_head *o = &x->origin;
     slice value;
     o->close = o->minor == 0 || x->proxy->upstream->keepalive == 0;
+    o->upgrade = SLICE_NONE;
     if (!r->connection)
         return OK;
     int rc = exchange_eval(x, r->connection, &value);
-    if (rc == OK && slice_ieq(slice_trim(value), SLICE("close")))
+    if (rc != OK || !value.n)
+        return rc;
+    if (list_has(value, SLICE("close")))
         o->close = true;
-    return rc;
+    return r->upgrade && x->req.upgrade && list_has(value, SLICE("upgrade")) ? origin_upgrade(x, r->upgrade) : OK;
 }
 
 static int origin_fields(struct exchange *x, const struct header_rules *r)
@@ -114,11 +144,11 @@ int origin_build(struct exchange *x, const struct peer *peer)
     int rc = origin_method(x, px->conf);
     if (rc == OK)
         rc = origin_body(x);
-    if (rc == OK)
-        rc = origin_close(x, r);
     if (rc == OK && r->host)
         rc = exchange_eval(x, r->host, &o->host);
-    return rc == OK ? origin_fields(x, r) : rc;
+    if (rc == OK)
+        rc = origin_fields(x, r);
+    return rc == OK ? origin_connection(x, r) : rc;
 }
 
 /* ---- the answer ---- */

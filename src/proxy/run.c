@@ -14,7 +14,8 @@ static enum step (*const steps[])(struct exchange *x) = {
     [STEP_SELECT] = step_select,   [STEP_BODY] = step_body,
     [STEP_CONNECT] = step_connect, [STEP_SEND] = step_send,
     [STEP_RESPOND] = step_respond, [STEP_RESPONSE_POLICIES] = step_response_policies,
-    [STEP_DELIVER] = step_deliver, [STEP_FINISH] = step_finish,
+    [STEP_DELIVER] = step_deliver, [STEP_TUNNEL] = step_tunnel,
+    [STEP_FINISH] = step_finish,
 };
 
 _Static_assert(array_len(steps) == STEPS, "every step has a function");

@@ -23,6 +23,7 @@ enum step {
     STEP_RESPOND,  /* the answer's head is there: take it, or try the next peer */
     STEP_RESPONSE_POLICIES,
     STEP_DELIVER, /* head and body to the client */
+    STEP_TUNNEL,  /* ... or the head of a 101, and bytes both ways */
     STEP_FINISH,  /* log, give connections back, free */
     STEPS,
     STEP_WAIT, /* not a step: an event will come */
@@ -40,6 +41,7 @@ enum step step_send(struct exchange *x);
 enum step step_respond(struct exchange *x);
 enum step step_response_policies(struct exchange *x);
 enum step step_deliver(struct exchange *x);
+enum step step_tunnel(struct exchange *x);
 enum step step_finish(struct exchange *x);
 
 /* What a verdict of a policy or of a content means for the walk; `next` is where NEXT leads. */
@@ -51,6 +53,9 @@ enum step step_error(struct exchange *x, unsigned status);
 /* The current attempt failed with x->back_why, or with a status that proxy_next_upstream names: the next peer, or the
  * error answer (status 0: made from the reason). Resets the back end. */
 enum step step_next_upstream(struct exchange *x, unsigned status);
+
+/* Server and Date, where the answer has none (step_deliver.c). false: out of memory. */
+bool deliver_own_fields(struct exchange *x);
 
 /* Ends the exchange without (further) answer. */
 enum step step_end(struct exchange *x, enum x_end reason);

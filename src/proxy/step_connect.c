@@ -70,7 +70,8 @@ static enum step begin(struct exchange *x, const struct peer *peer)
         .pass_trailers = p->conf->pass_trailers && x->req.te_trailers,
         .bare_lf = x->server->client->compat & COMPAT_BARE_LF,
     };
-    x->events &= ~(uint32_t)(X_BACK_READY | X_BACK_HEAD | X_BACK_INTERIM | X_BACK_DONE | X_BACK_FAILED | X_BACK_SENT);
+    x->events &= ~(uint32_t)(X_BACK_READY | X_BACK_HEAD | X_BACK_INTERIM | X_BACK_DONE | X_BACK_FAILED | X_BACK_SENT |
+                             X_BACK_SWITCHED);
     p->peer = NULL;
     struct attempt *a = new_attempt(x, peer);
     if (!a) {
@@ -119,6 +120,8 @@ static const char *doing(const struct exchange *x)
         return "sending request to upstream";
     case STEP_DELIVER:
         return "reading upstream";
+    case STEP_TUNNEL:
+        return "proxying upgraded connection";
     default:
         break;
     }

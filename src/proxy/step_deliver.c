@@ -15,7 +15,7 @@ static bool add_field(struct exchange *x, enum token t, slice name, slice value)
     return fields_add(&x->arena, &x->resp.fields, (struct field){ .name = name, .value = value, .token = (uint16_t)t });
 }
 
-static bool add_own_fields(struct exchange *x)
+bool deliver_own_fields(struct exchange *x)
 {
     static const slice server[] = { { "hinge", 5 }, { "hinge/" HINGE_VERSION, sizeof("hinge/" HINGE_VERSION) - 1 } };
     slice date = clock_http(&x->w->loop.clock);
@@ -40,7 +40,7 @@ static enum step begin(struct exchange *x)
     size_pipe(x);
     if (x->local && !(x->events & X_FRONT_BODY))
         x->front->ops->stop_in(x->front);
-    int rc = add_own_fields(x) ? x->front->ops->send_head(x->front, x) : ERR_NOMEM;
+    int rc = deliver_own_fields(x) ? x->front->ops->send_head(x->front, x) : ERR_NOMEM;
     if (rc < 0) {
         exchange_log(x, LEVEL_ERROR, "cannot compose the response: %s", err_name(rc));
         bool ours = x->local;

@@ -157,6 +157,16 @@ static enum step intercepted(struct exchange *x)
     return keep_fields(x) < 0 ? step_end(x, END_BACKEND) : step_error(x, status);
 }
 
+/* The backend has switched protocols as it was asked to: nobody else is tried from here on. */
+static enum step switched(struct exchange *x)
+{
+    head_arrived(x);
+    attempt_count(x);
+    peer_succeeded(x->proxy->peer);
+    pipe_release(&x->req_pipe);
+    return origin_answer(x) < 0 ? step_error(x, 503) : STEP_TUNNEL;
+}
+
 enum step step_respond(struct exchange *x)
 {
     if (x->local)
@@ -166,7 +176,7 @@ enum step step_respond(struct exchange *x)
     if (x->events & X_BACK_FAILED)
         return step_next_upstream(x, 0);
     if (!(x->events & X_BACK_HEAD))
-        return STEP_WAIT;
+        return x->events & X_BACK_SWITCHED ? switched(x) : STEP_WAIT;
     head_arrived(x);
     attempt_count(x); /* whether something was sent decides about another try */
     if (next_possible(x, WHY_NONE, x->resp.status))
