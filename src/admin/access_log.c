@@ -31,6 +31,7 @@ struct log_list {
 
 struct access_log {
     struct log_list *logs;
+    bool subrequests; /* log_subrequest */
 };
 
 /* SCOPE_MAIN */
@@ -51,7 +52,10 @@ static bool wanted(struct exchange *x, const struct log_use *u)
 
 static void access_log_end(struct exchange *x, const void *conf)
 {
-    for (const struct log_use *u = ((const struct access_log *)conf)->logs->first; u; u = u->next) {
+    const struct access_log *a = conf;
+    if (x->parent && !a->subrequests)
+        return;
+    for (const struct log_use *u = a->logs->first; u; u = u->next) {
         if (!wanted(x, u))
             continue;
         struct strb *line = log_buffer_begin(x->w, x->gen, u->file);
@@ -297,6 +301,18 @@ static const struct directive directives[] = {
             "off, the default, cancels all logs of the level. Lines that a full disk or a slow reader does not take "
             "are "
             "lost and counted (log_lost).",
+    },
+    {
+        .name = "log_subrequest",
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_FLAG,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct access_log, subrequests),
+        .def = "off",
+        .usage = "log_subrequest on | off;",
+        .doc = "Whether what auth_request asks for has lines of its own.",
     },
     {
         .name = "log_format",

@@ -51,7 +51,7 @@ void exchange_start(struct exchange *x)
 void exchange_free(struct exchange *x)
 {
     struct worker *w = x->w;
-    assert(!x->front && !x->back);
+    assert(!x->front && !x->back && !x->holds);
     task_cancel(&w->loop, &x->run);
     works_detach(x);
     transforms_done(x);
@@ -60,6 +60,36 @@ void exchange_free(struct exchange *x)
     gen_drop(x->gen);
     arena_done(&x->arena);
     slab_give(&w->pages, x);
+}
+
+void exchange_hold(struct exchange *x, struct x_hold *h, void (*end)(struct x_hold *h, struct exchange *x))
+{
+    *h = (struct x_hold){ .next = x->holds, .end = end };
+    x->holds = h;
+}
+
+void exchange_unhold(struct exchange *x, struct x_hold *h)
+{
+    struct x_hold **at = &x->holds;
+    while (*at && *at != h)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = h->next;
+    if (h->asked)
+        exchange_post(x, 0); /* finish waits for it */
+}
+
+bool exchange_let_go(struct exchange *x)
+{
+    for (struct x_hold *h = x->holds, *next; h; h = next) {
+        next = h->next;
+        if (!h->asked) {
+            h->asked = true;
+            h->end(h, x);
+        }
+    }
+    return !x->holds;
 }
 
 void exchange_post(struct exchange *x, uint32_t events)
@@ -175,6 +205,21 @@ void exchange_forget_values(struct exchange *x)
     }
 }
 
+bool exchange_inherit_values(struct exchange *to, const struct exchange *from)
+{
+    if (!from->values)
+        return true;
+    if (!table_ready(to))
+        return false;
+    for (uint32_t i = 0; i < to->gen->gen->nvars; i++) {
+        if (from->value_state[i] == VALUE_ASSIGNED) {
+            to->values[i] = from->values[i];
+            to->value_state[i] = VALUE_ASSIGNED;
+        }
+    }
+    return true;
+}
+
 /* ---- the log ---- */
 
 static const char *const why_texts[] = {
@@ -196,6 +241,7 @@ static const char *const why_texts[] = {
     [WHY_INTERIMS] = "upstream sent too many interim responses",
     [WHY_NOMEM] = "out of memory",
     [WHY_SHUTDOWN] = "shutting down",
+    [WHY_PARENT] = "the request has ended",
 };
 
 const char *exchange_why_text(enum x_why why)
@@ -249,6 +295,8 @@ void exchange_log(struct exchange *x, enum log_level level, const char *fmt, ...
     strb_lit(&b, ", server: "); /* as nginx: there even when it has no name */
     strb_add(&b, x->server ? x->server->name : SLICE_NONE);
     add_quoted(&b, "request", x->req.line);
+    if (x->parent)
+        add_quoted(&b, "subrequest", x->pass.uri);
     add_quoted(&b, "upstream", x->upstream);
     add_quoted(&b, "host", x->req.authority);
     log_text(x->log, level, x->client->number, slice_of(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1),

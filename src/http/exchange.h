@@ -59,6 +59,7 @@ enum x_why {
     WHY_INTERIMS, /* too many 1xx */
     WHY_NOMEM,
     WHY_SHUTDOWN,
+    WHY_PARENT, /* of a child: nobody waits for it any more */
 };
 
 /* How an exchange ended; first reason wins. */
@@ -120,6 +121,19 @@ struct proxy_exchange;
 struct spill;
 struct transform;
 
+/* State of policies: which of x->slots is whose. */
+enum x_slot { SLOT_SATISFY, SLOT_AUTH_BASIC, SLOT_AUTH_REQUEST };
+
+/*
+ * Something beyond its own memory that an exchange holds: a timer, a place in a queue, a child. Embedded. Finish asks
+ * each to end, once, and frees the exchange when none is left.
+ */
+struct x_hold {
+    struct x_hold *next;
+    void (*end)(struct x_hold *h, struct exchange *x); /* calls exchange_unhold, now or soon */
+    bool asked;
+};
+
 struct exchange {
     struct worker *w;
     struct gen_ref *gen;
@@ -166,7 +180,9 @@ struct exchange {
     const struct fields *kept;        /* of an answer that error_page replaced; NULL: none */
     struct spill *spill, *resp_spill; /* files of large bodies, or NULL */
     struct proxy_exchange *proxy;     /* attempts and their times; NULL until a backend is selected */
-    void *slots[8]; /* state of policies that keep some for an exchange: index given in features.def */
+    struct exchange *parent;          /* of a child, which borrows its head (proxy/subrequest.h); else NULL */
+    struct x_hold *holds;             /* NULL: none */
+    void *slots[8];                   /* state of policies that keep some for an exchange: enum x_slot */
     struct arena arena;
     struct pipe req_pipe, resp_pipe; /* last: their rings are not cleared */
 };
@@ -180,6 +196,13 @@ struct exchange *exchange_new(struct worker *w, struct gen_ref *gen, struct end 
 void exchange_start(struct exchange *x);
 /* Frees it: only the finish step, or a front end that never started it. Both ends are detached. */
 void exchange_free(struct exchange *x);
+
+/* The memory of `h` lives until exchange_unhold. */
+void exchange_hold(struct exchange *x, struct x_hold *h, void (*end)(struct x_hold *h, struct exchange *x));
+/* It has ended, by itself or because finish asked. Nothing when it is not held. */
+void exchange_unhold(struct exchange *x, struct x_hold *h);
+/* Asks all holds to end; true when none is left. From finish. */
+bool exchange_let_go(struct exchange *x);
 
 /* The only upward call. */
 void exchange_post(struct exchange *x, uint32_t events);
@@ -197,6 +220,8 @@ bool exchange_var_set(struct exchange *x, const struct var *v, slice value);
 int exchange_var_assign(struct exchange *x, const struct var *v, slice value);
 /* Forgets what was cached, for a new pass; what `set` assigned stays. */
 void exchange_forget_values(struct exchange *x);
+/* What `set` and its kin assigned so far holds in `to` as well, a child of `from`. false: out of memory. */
+bool exchange_inherit_values(struct exchange *to, const struct exchange *from);
 /* template_eval with this exchange's arena and lookup. */
 static inline int exchange_eval(struct exchange *x, const struct template *t, slice *out)
 {
@@ -213,6 +238,14 @@ void exchange_log(struct exchange *x, enum log_level level, const char *fmt, ...
 const char *exchange_why_text(enum x_why why);
 /* The client's address as text, in the exchange's arena: "127.0.0.1", "unix:". */
 slice exchange_client_text(struct exchange *x);
+
+/* The request that a client sent: the exchange itself, or what its parents began with. */
+static inline struct exchange *exchange_origin(struct exchange *x)
+{
+    while (x->parent)
+        x = x->parent;
+    return x;
+}
 
 static inline const void *exchange_conf(const struct exchange *x, const struct feature *f)
 {

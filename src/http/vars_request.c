@@ -28,8 +28,10 @@ static int get_request_uri(struct exchange *x, const struct var *v, slice *out)
     return s.p ? var_some(s, out) : ERR_NOMEM;
 }
 
+/* Of a child too the method that the client used, as in nginx; what it is asked for with is the pass's own. */
 static int get_method(struct exchange *x, const struct var *v, slice *out)
 {
+    x = exchange_origin(x);
     return var_some(x->pass.method_text.n ? x->pass.method_text : x->req.method_text, out);
 }
 
@@ -193,6 +195,8 @@ static int get_request_length(struct exchange *x, const struct var *v, slice *ou
 /* Random, and the same for the whole exchange: kept as an assigned value, which a new pass does not forget. */
 static int get_request_id(struct exchange *x, const struct var *v, slice *out)
 {
+    if (x->parent)
+        return exchange_var(x->parent, v, out);
     unsigned char bytes[16];
     char *text = arena_bytes(&x->arena, 2 * sizeof(bytes));
     if (!text)

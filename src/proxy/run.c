@@ -35,7 +35,8 @@ static enum step front_failed(struct exchange *x)
     x->events &= ~(uint32_t)X_FRONT_FAILED;
     x->req.keep_alive = false;
     if (status == 0 || x->head_sent) {
-        exchange_log(x, LEVEL_INFO, "%s%s", exchange_why_text(why), x->head_sent ? " while sending to client" : "");
+        if (why != WHY_PARENT)
+            exchange_log(x, LEVEL_INFO, "%s%s", exchange_why_text(why), x->head_sent ? " while sending to client" : "");
         if (!x->head_sent)
             x->resp.status = 499;
         return step_end(x, END_CLIENT);

@@ -1,6 +1,7 @@
 /*
  * Finish: connections are given back or closed, on_end policies run once, and the exchange is freed: the only place.
  */
+#include "base/attr.h"
 #include "base/err.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
@@ -65,9 +66,11 @@ static void run_end_policies(struct exchange *x)
 
 enum step step_finish(struct exchange *x)
 {
+    if (unlikely(x->holds) && !exchange_let_go(x))
+        return STEP_WAIT;
     if (x->ended == END_NONE)
         x->ended = END_DONE;
-    if (x->ended == END_CLIENT)
+    if (x->ended == END_CLIENT && !x->parent)
         worker_count(x->w, COUNT_CLIENT_GONE);
     end_back(x);
     spill_done(x);

@@ -2,6 +2,7 @@
  * Policies: the location's flat arrays, walked in order. A verdict leads on, answers, waits or begins a new pass.
  */
 #include "base/err.h"
+#include "proxy/satisfy.h"
 #include "proxy/step.h"
 
 enum step step_verdict(struct exchange *x, enum verdict v, enum step next)
@@ -43,7 +44,7 @@ enum step step_policies(struct exchange *x)
         }
         x->entered |= 1u << u->number;
         x->policy = (uint16_t)(u - l->policies);
-        enum verdict v = u->policy->on_request(x, u->conf);
+        enum verdict v = policy_run(x, u);
         if (v != VERDICT_NEXT && v != VERDICT_ALLOW)
             return step_verdict(x, v, STEP_SELECT);
         u++;

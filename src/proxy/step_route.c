@@ -20,7 +20,7 @@ static enum verdict server_rules(struct exchange *x)
 {
     const struct policy_use *u = x->server->base->policies;
     for (; u->policy; u++) {
-        if (u->phase > PHASE_REWRITE || (u->phase == PHASE_POST_READ && x->passes))
+        if (u->phase > PHASE_REWRITE || (u->phase == PHASE_POST_READ && (x->passes || x->parent)))
             continue;
         x->entered |= 1u << u->number;
         enum verdict v = u->policy->on_request(x, u->conf);
@@ -62,7 +62,7 @@ enum step step_locate(struct exchange *x)
 
 enum step step_route(struct exchange *x)
 {
-    if (!x->passes)
+    if (!x->passes && !x->parent)
         x->server = route_server(x->client->listener, x, x->req.host);
     enter(x, x->server->base);
     enum verdict v = server_rules(x);
