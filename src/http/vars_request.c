@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 #include "base/attr.h"
-#include "base/base64.h"
 #include "base/map.h"
+#include "http/basic.h"
 #include "http/vars.h"
 
 /* ---- line and target ---- */
@@ -168,21 +168,13 @@ static int get_cookie(struct exchange *x, const struct var *v, slice *out)
     return ERR_NOTFOUND;
 }
 
-/* The name in Basic credentials (RFC 7617), whether or not anybody checked them. */
+/* The name in Basic credentials, whether or not anybody checked them. */
 static int get_remote_user(struct exchange *x, const struct var *v, slice *out)
 {
     const struct field *f = fields_find(&x->req.fields, TOK_AUTHORIZATION);
-    slice user, password;
-    if (!f || !slice_istarts(f->value, SLICE("Basic ")))
-        return ERR_NOTFOUND;
-    slice text = slice_trim(slice_from(f->value, sizeof("Basic ") - 1));
-    char *plain = arena_bytes(&x->arena, base64_decoded_max(text.n));
-    if (!plain)
-        return ERR_NOMEM;
-    ptrdiff_t n = base64_decode(plain, text);
-    if (n < 0 || !slice_cut(slice_of(plain, (size_t)n), ':', &user, &password))
-        return ERR_NOTFOUND;
-    return var_some(user, out);
+    struct basic b;
+    int rc = f ? basic_parse(&x->arena, f->value, &b) : ERR_NOTFOUND;
+    return rc == OK ? var_some(b.user, out) : rc;
 }
 
 /* ---- sizes, identity ---- */

@@ -27,6 +27,7 @@ enum counter {
 struct h1_worker;
 struct proxy_worker;
 struct admin_worker;
+struct auth_worker;
 
 enum { EXCHANGE_PAGE = 4096 };
 
@@ -48,6 +49,7 @@ struct worker {
     struct h1_worker *h1;
     struct proxy_worker *proxy;
     struct admin_worker *admin;
+    struct auth_worker *auth;
 };
 
 struct listener;
