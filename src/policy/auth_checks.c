@@ -7,7 +7,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "loop/job.h"
-#include "net/cidr.h"
+#include "net/net_table.h"
 
 enum { KEY_BYTES = 32, CACHE_SETS = 256, CACHE_WAYS = 4 };
 

@@ -103,6 +103,10 @@ uint64_t worker_connection_number(void)
     "      proxy_pass http://two; }\n"                                                                                 \
     "    location /moved { return 302 /own; }\n"                                                                       \
     "    location /merge { proxy_pass http://one/other/; proxy_set_header X-Sum $request_length; }\n"                  \
+    "    location /asked { auth_request /judge; auth_request_set $judged $upstream_status; proxy_pass http://two; }\n" \
+    "    location /any { satisfy any; deny all; auth_request /judge; proxy_pass http://one;\n"                         \
+    "      error_page 401 403 500 /instead; }\n"                                                                       \
+    "    location /judge { internal; proxy_pass http://rest; }\n"                                                      \
     "  }\n"
 
 #define SERVER_TWO                                                                                                   \
