@@ -29,6 +29,7 @@ enum bundle_kind {
     BUNDLE_LOG,    /* key: full path; fds: one, opened for appending */
     BUNDLE_DIR,    /* key: full path; fds: one, a directory for files without a name */
     BUNDLE_OPTION, /* key: name; text: a fact of the command line (prefix, pid path, -g text, ...) */
+    BUNDLE_TREE,   /* key: full path; fds: one, a directory beneath which files are opened (conf/trees.h) */
 };
 
 struct bundle_entry {
