@@ -127,7 +127,7 @@ enum h1_flush {
     H1_FLUSH_IDLE,    /* nothing to write now, the message is not over */
     H1_FLUSH_BLOCKED, /* wait for IO_OUT */
     H1_FLUSH_DONE,    /* the whole message is with the kernel */
-    H1_FLUSH_BROKEN,  /* the pipe was aborted: the message cannot be ended well */
+    H1_FLUSH_BROKEN,  /* the pipe was aborted, or a file became shorter: the message cannot be ended well */
     H1_FLUSH_ERROR,   /* send failed; errno tells */
 };
 

@@ -134,20 +134,34 @@ static void build(struct h1_conn *c, struct batch *b)
     }
 }
 
+/* The head waits in the kernel for the bytes of the file that follow at once: one segment, not two. */
+static bool file_follows(const struct h1_conn *c, const struct batch *b)
+{
+    size_t skip;
+    const struct piece *e = b->body || b->tail ? NULL : pipe_front(c->end.out, &skip);
+    return e && e->kind == PIECE_FILE && c->out.framing != H1_FRAME_NONE;
+}
+
 /*
  * When the connection is closed behind the message, the kernel is asked to keep its end until the FIN goes with it: one
  * segment less for every connection that serves one request. Whoever closes sends it (h1_conn_close).
  */
-static int flags_of(const struct h1_conn *c, const struct batch *b)
+static bool fin_follows(const struct h1_conn *c, const struct batch *b)
 {
     const struct h1_out *o = &c->out;
     const struct pipe *p = c->end.out;
     if (likely(!o->closes))
-        return MSG_NOSIGNAL;
-    bool last = o->framing == H1_FRAME_NONE || (p->state == PIPE_EOF && b->body == p->queued);
+        return false;
     if (o->framing == H1_FRAME_CHUNKED)
-        last = b->ends;
-    return last ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+        return b->ends;
+    return o->framing == H1_FRAME_NONE || (p->state == PIPE_EOF && b->body == p->queued);
+}
+
+static ssize_t send_batch(struct h1_conn *c, struct batch *b)
+{
+    struct msghdr m = { .msg_iov = b->iov, .msg_iovlen = (size_t)b->n };
+    c->held = fin_follows(c, b);
+    return sendmsg(c->io.fd, &m, MSG_NOSIGNAL | (c->held || file_follows(c, b) ? MSG_MORE : 0));
 }
 
 static size_t take(slice *s, size_t n)
@@ -245,14 +259,13 @@ enum h1_flush h1_out_flush(struct h1_conn *c)
             if (n == 0)
                 return c->end.out->state == PIPE_ABORTED ? H1_FLUSH_BROKEN : H1_FLUSH_IDLE;
         } else {
-            struct msghdr m = { .msg_iov = b.iov, .msg_iovlen = (size_t)b.n };
-            int flags = flags_of(c, &b);
-            n = sendmsg(c->io.fd, &m, flags);
-            c->held = flags & MSG_MORE;
+            n = send_batch(c, &b);
         }
         if (n < 0) {
             if (errno == EINTR)
                 continue;
+            if (total == 0 && errno == EIO)
+                return H1_FLUSH_BROKEN; /* of the file, not of the socket */
             if (errno != EAGAIN)
                 return H1_FLUSH_ERROR;
             o->blocked = true;
