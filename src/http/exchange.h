@@ -100,6 +100,7 @@ struct pass {
     bool redirected; /* came from an internal redirect, not from the client */
     bool rewritten;  /* uri is not the client's any more: the origin's target is made from it */
     bool whole;      /* `rewrite ... break` changed it: the URI part of proxy_pass replaces nothing (as in nginx) */
+    bool behind_alias; /* try_files: uri stands behind an alias that a regular expression has made */
     const struct location *loc;
     slice captures[10]; /* of the last regular expression that matched; [0] the whole */
     uint8_t ncaptures;

@@ -27,6 +27,16 @@ int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct 
     return OK;
 }
 
+int content_default(struct conf_ctx *cf, const struct content *c, const struct feature *f)
+{
+    struct http_main *m = http_main_of(cf);
+    if (!m)
+        return ERR_NOMEM;
+    m->fallback = c;
+    m->fallback_feature = f;
+    return OK;
+}
+
 /* ---- named locations ---- */
 
 int named_location_used(struct conf_ctx *cf, const struct conf_node *node, int arg)

@@ -54,6 +54,8 @@ struct http_main {
     struct server_build *servers, **servers_end;
     struct server_build *server;     /* being read */
     struct location_build *location; /* being read; of a server outside its locations: its base */
+    const struct content *fallback;  /* content_default; NULL: none */
+    const struct feature *fallback_feature;
     struct named_use *named_uses;    /* the last one read first */
     struct map listeners;            /* key -> struct listener_conf */
     struct gen_cleanup cleanup;

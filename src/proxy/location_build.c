@@ -60,8 +60,10 @@ static int fill(struct conf_ctx *cf, struct location_build *l, void *const *oute
     loc->warns_uninitialized = level->warns_uninitialized;
     /* An inner block inherits who answers, as its own configuration says how. */
     const struct location_build *who = l->kind == LOCATION_INSIDE && !l->content ? l->parent : l;
-    loc->content = who->content;
-    loc->content_conf = who->content_feature ? conf_get(loc->conf, who->content_feature) : NULL;
+    const struct http_main *m = http_main_of(cf);
+    const struct feature *f = who->content ? who->content_feature : m ? m->fallback_feature : NULL;
+    loc->content = who->content ? who->content : m ? m->fallback : NULL;
+    loc->content_conf = f ? conf_get(loc->conf, f) : NULL;
     loc->policies = loc->response_policies = loc->end_policies = no_policies;
     /* after an error nothing will run here, and what policies look at may not be finished */
     return cf->diag->errors ? OK : policies_build(cf->arena, loc, outer);

@@ -34,14 +34,22 @@ enum verdict {
     VERDICT_DROP,  /* close without an answer */
 };
 
+/* reply_set was called: that is the answer now, and runs through error_page and the response policies from the first.
+ */
+enum { RESPONSE_REPLACED = 1 };
+
 struct policy {
     const char *name;
     struct feature *feature; /* whose SCOPE_LOCATION struct is `conf` below */
     /* Is it configured here? Decided once at load. */
     bool (*active)(const void *conf);
+    /* The same, for who has to know who answers there. Either one says yes. */
+    bool (*active_at)(const struct location *l);
+    bool own_level; /* it holds at the level where it was written and not in those nested there */
     enum verdict (*on_request)(struct exchange *x, const void *conf); /* or NULL */
-    int (*on_response)(struct exchange *x, const void *conf); /* or NULL; OK, or a code: the answer becomes a 500 */
-    void (*on_end)(struct exchange *x, const void *conf);     /* or NULL */
+    /* Or NULL. OK, a code (the answer becomes a 500), or RESPONSE_REPLACED. */
+    int (*on_response)(struct exchange *x, const void *conf);
+    void (*on_end)(struct exchange *x, const void *conf); /* or NULL */
 };
 
 /* One entry of a location's array. */
@@ -77,6 +85,12 @@ struct content {
  * there already or that this is no place for an answer.
  */
 int content_set(struct conf_ctx *cf, const struct conf_node *node, const struct content *c, const struct feature *f);
+
+/*
+ * Who answers at locations where nobody else does, with the SCOPE_LOCATION struct of `f`; from a finish function of the
+ * outermost level. Without it they answer 404. OK or ERR_NOMEM.
+ */
+int content_default(struct conf_ctx *cf, const struct content *c, const struct feature *f);
 
 /*
  * From the set function of a block such as `if`: opens a configuration inside the level being read, which inherits from

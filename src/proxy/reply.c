@@ -64,8 +64,8 @@ static slice page_body(struct exchange *x, unsigned status)
 {
     slice reason = status_reason(status);
     const char *token = x->pass.loc->client->server_tokens ? "hinge/" HINGE_VERSION : "hinge";
-    if (status < 300)
-        return SLICE_NONE;
+    if (status < 300 || !reason.n)
+        return SLICE(""); /* a code that nobody knows has no page, as in nginx */
     return arena_printf(
         &x->arena,
         "<html>\r\n<head><title>%u %.*s</title></head>\r\n<body>\r\n<center><h1>%u %.*s</h1></center>\r\n"
@@ -92,7 +92,7 @@ int reply_set(struct exchange *x, unsigned status, slice type, slice body, bool 
     x->local = true;
     x->plain_page = page;
     if (page)
-        type = SLICE("text/html");
+        type = text.n ? SLICE("text/html") : SLICE_NONE;
     if (has_body && type.n && !put_field(x, TOK_CONTENT_TYPE, SLICE("Content-Type"), type))
         return ERR_NOMEM;
     return OK;

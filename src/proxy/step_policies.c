@@ -61,7 +61,12 @@ enum step step_response_policies(struct exchange *x)
     const struct policy_use *u = x->pass.loc->response_policies;
     for (; u->policy; u++) {
         x->entered |= 1u << u->number;
-        if (u->policy->on_response(x, u->conf) < 0) {
+        int rc = u->policy->on_response(x, u->conf);
+        if (rc == RESPONSE_REPLACED) {
+            step_drop_back(x);
+            return STEP_RESPOND;
+        }
+        if (rc < 0) {
             exchange_log(x, LEVEL_ERROR, "%s failed on the response", u->policy->name);
             worker_count(x->w, COUNT_MEMORY_REFUSED);
             return step_end(x, END_BACKEND);

@@ -116,7 +116,7 @@ static enum step respond_local(struct exchange *x)
     }
     override_status(x);
     x->known = VAR_RESPONSE;
-    if (add_kept(x) < 0 || reply_attach(x) < 0)
+    if (add_kept(x) < 0 || (!x->back && reply_attach(x) < 0)) /* a file has its end already */
         return step_end(x, END_BACKEND);
     return STEP_RESPONSE_POLICIES;
 }

@@ -93,6 +93,7 @@ static void begin_pass(struct exchange *x)
     x->known = x->known < VAR_UPSTREAM ? x->known : VAR_UPSTREAM;
     x->pass.internal = true;
     x->pass.redirected = true;
+    x->pass.behind_alias = false;
     x->local = false;
 }
 

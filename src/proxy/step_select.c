@@ -1,5 +1,5 @@
 /*
- * Select: the location's content handler says who answers. A location without one has nothing to offer: 404.
+ * Select: the location's content handler says who answers.
  */
 #include "proxy/step.h"
 
