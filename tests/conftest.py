@@ -7,6 +7,7 @@ A case asks for `hinge` and `backend` and reads like a story:
         h = hinge.proxy(origin)
         assert h.get("/hello").json()["target"] == "/hello"
 """
+import os
 import pathlib
 import sys
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from tools import backend as backends  # noqa: E402
 from tools import server  # noqa: E402
+from tools import sites  # noqa: E402
 from tools.times import SLOW  # noqa: E402
 
 
@@ -60,3 +62,27 @@ def backend():
         b.close()
     violations = [v for b in started for v in b.violations]
     assert not violations, f"a backend complains: {violations}"
+
+
+@pytest.fixture
+def tree():
+    """A directory of files to serve (tools/sites.py)."""
+    t = sites.Tree()
+    yield t
+    t.remove()
+
+
+@pytest.fixture
+def beside(tree):
+    """beside(text): hinge and Debian's nginx, both with this http block, serving the same tree. Skipped without nginx."""
+    started = []
+
+    def start(text, **names):
+        if not os.path.exists(sites.NGINX):
+            pytest.skip("needs nginx")
+        started.append(sites.Sites(tree, text, **names))
+        return started[-1].start()
+
+    yield start
+    for s in started:
+        s.finish()

@@ -125,7 +125,7 @@ static const struct conf_value tokens_values[] = {
 
 #define POOL_DOC  "Memory comes from arenas and slabs that need no tuning."
 #define HASH_DOC  "Tables size themselves."
-#define FILES_DOC "This is about serving files, which takes no tuning here."
+#define FILES_DOC "Small files are read and leave with their head, larger ones are sent by the kernel: nothing to tune."
 
 static const struct directive directives[] = {
     SERVER_SLOT("client_header_timeout", CONF_MSEC, header_timeout, 0, 0, "60s", "client_header_timeout TIME;",

@@ -28,6 +28,7 @@ struct h1_worker;
 struct proxy_worker;
 struct admin_worker;
 struct auth_worker;
+struct files_worker;
 
 enum { EXCHANGE_PAGE = 4096 };
 
@@ -50,6 +51,7 @@ struct worker {
     struct proxy_worker *proxy;
     struct admin_worker *admin;
     struct auth_worker *auth;
+    struct files_worker *files;
 };
 
 struct listener;
