@@ -16,7 +16,8 @@ from peers import PEERS, program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICKS = os.sysconf("SC_CLK_TCK")
-PORTS = ["PLAIN", "TLS", "FWD", "CACHE", "GZIP", "ROUTES", "L4"]
+PORTS = ["PLAIN", "TLS", "FWD", "CACHE", "GZIP", "ROUTES", "L4", "STATIC"]
+FILES = {"1k": 1 << 10, "16k": 16 << 10, "64k": 64 << 10, "1m": 1 << 20}    # what STATIC serves: @DIR@/www/
 FIRST_PORT = 20000
 
 _cpus = sorted(os.sched_getaffinity(0))
@@ -206,6 +207,11 @@ class Proxy:
     def write_files(self, values):
         for d in self.peer.get("prep", []):
             os.makedirs(f"{self.dir}/{d}")
+        if "static" in self.peer["can"]:
+            os.makedirs(f"{self.dir}/www")
+            for name, size in FILES.items():
+                with open(f"{self.dir}/www/{name}", "wb") as f:
+                    f.write(b"x" * size)
         if "conf" not in self.peer:
             return
         templates = f"{HERE}/peers/{self.peer['conf']}"

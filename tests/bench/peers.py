@@ -22,14 +22,14 @@ _NGINX = ["-p", "@DIR@", "-c", "@DIR@/nginx.conf", "-e", "@DIR@/error.log"]
 PEERS = {
     # hinge itself: BENCH_OURS, or build/hinge. `can` grows with it.
     "ours": dict(argv=["$BENCH_OURS", "-p", "@DIR@", "-c", "@DIR@/ours.conf", "-e", "@DIR@/error.log"], conf="ours",
-                 can=REVERSE | {"routes"}, version=["-v"]),
-    "nginx": dict(argv=["nginx"] + _NGINX, conf="nginx", can=REVERSE | {"tls", "h2", "cache", "gzip", "routes"},
+                 can=REVERSE | {"routes", "static"}, version=["-v"]),
+    "nginx": dict(argv=["nginx"] + _NGINX, conf="nginx", can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "static"},
                   version=["-v"]),
     "nginx-new": dict(argv=["$BENCH_NGINX_NEW"] + _NGINX, conf="nginx", version=["-v"],
                       sub=[("ssl http2 backlog=4096;", "ssl backlog=4096; http2 on;"),
                            ("@FOREACH_ROUTE@", "server { listen 127.0.0.1:@FWD@ backlog=4096; "
                             "location / { tunnel_pass; tunnel_buffer_size 64k; } }\n@FOREACH_ROUTE@")],
-                      can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "connect"}),
+                      can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "static", "connect"}),
     "haproxy": dict(argv=["haproxy", "-db", "-f", "@DIR@/haproxy.cfg"], conf="haproxy", version=["-v"],
                     can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "l4"}),
     "haproxy-new": dict(argv=["$BENCH_HAPROXY_NEW", "-db", "-f", "@DIR@/haproxy.cfg"], conf="haproxy", version=["-v"],

@@ -45,6 +45,10 @@ ALL = [
     Scenario("body1m", "keep-alive, 1 MB, 16 connections", "big", "PLAIN", "-c 16", "/1m", nginx(1.5, 1.9)),
     Scenario("post", "POST of 100 KB, 32 connections", "post", "PLAIN", "-c 32 -b 102400", "/0", nginx(1.6, 1.9)),
     Scenario("close", "a new connection for every request, 1 KB", "close", "PLAIN", "-c 32 -k", "/1k", nginx(1.10, 1.25)),
+    Scenario("static1k", "a file of 1 KB, 64 connections", "static", "STATIC", "-c 64", "/1k", nginx(1.0, 1.3)),
+    Scenario("static16k", "a file of 16 KB, 64 connections", "static", "STATIC", "-c 64", "/16k"),
+    Scenario("static64k", "a file of 64 KB, 32 connections", "static", "STATIC", "-c 32", "/64k", nginx(1.0, 1.3)),
+    Scenario("static1m", "a file of 1 MB, 16 connections", "static", "STATIC", "-c 16", "/1m"),
     Scenario("c1", "1 connection, 1 KB", "growth", "PLAIN", "-c 1", "/1k"),
     Scenario("c1000", "1000 connections, 1 KB", "growth", "PLAIN", "-c 1000", "/1k", nginx(1.3, 1.5)),
     Scenario("c5000", "5000 connections, 1 KB", "growth", "PLAIN", "-c 5000", "/1k", nginx(1.3, 1.5)),
@@ -74,5 +78,5 @@ WARM_UP = Scenario("warm", "warm-up", "plain", "PLAIN", "-c 4", "/1k")
 WARM_UP_TLS = Scenario("warmtls", "warm-up", "tls", "TLS", "-c 4 -S", "/1k")
 
 # What `make bench` runs; `idle` and `route` have their own way.
-DEFAULT = ["small0", "small", "body16k", "body64k", "body1m", "post", "close", "c1", "c1000", "c5000", "route", "idle"]
+DEFAULT = ["small0", "small", "body16k", "body64k", "body1m", "post", "close", "static1k", "static64k", "c1", "c1000", "c5000", "route", "idle"]
 QUICK = ["small", "body64k", "post"]
