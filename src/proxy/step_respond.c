@@ -81,7 +81,7 @@ static enum step try_error_page(struct exchange *x)
 {
     unsigned status = x->resp.status;
     slice uri;
-    if (status < 300 || x->error_paged || x->refuse || !error_page_any(x->pass.loc))
+    if (status < 300 || x->error_paged || !error_page_any(x->pass.loc))
         return STEP_WAIT;
     x->error_paged = !error_page_recursive(x->pass.loc);
     const struct error_page *p = error_page_find(x->pass.loc, status);
@@ -90,6 +90,8 @@ static enum step try_error_page(struct exchange *x)
     x->override_status = (uint16_t)(p->overwrite < 0 ? (int)status : p->overwrite);
     if (keep_fields(x) < 0 || exchange_eval(x, &p->uri, &uri) < 0)
         return page_failed(x);
+    if (slice_starts(uri, SLICE("@")) && !x->pass.uri.n)
+        return STEP_WAIT; /* refused before it had a path: a named location could not serve it */
     exchange_trace(x, &p->pos, "error_page: %u is answered by \"%.*s\"", status, SLICE_FMT(uri));
     if (slice_starts(uri, SLICE("/")) || slice_starts(uri, SLICE("@")))
         return page_pass(x, uri);

@@ -171,3 +171,51 @@ def test_redirects_of_a_backend_can_be_followed(hinge, backend):
         """.replace("proxy_pass $to", "proxy_pass http://%%second%%$fixed").replace("set $to", "set $fixed /followed; set $to"), first=first, second=second)
     res = h.get("/x")
     assert (res.status, res.json()["target"], res["X-Seen"]) == (200, "/followed", "v 302 : 200")
+
+
+REFUSED = {
+    "a broken field": (400, lines("GET /x HTTP/1.1", "Host: a", "Bad Name: x")),
+    "no host": (400, lines("GET /x HTTP/1.1")),
+    "two hosts": (400, lines("GET /x HTTP/1.1", "Host: a", "Host: b")),
+    "a broken path": (400, lines("GET /%00 HTTP/1.1", "Host: a")),
+    "a broken length": (400, lines("POST /x HTTP/1.1", "Host: a", "Content-Length: x")),
+    "a broken method": (400, lines("G@T /x HTTP/1.1", "Host: a")),
+    "a long line": (414, lines("GET /" + "x" * 9000 + " HTTP/1.1", "Host: a")),
+    "TRACE": (405, lines("TRACE /x HTTP/1.1", "Host: a")),
+}
+
+
+@needs_nginx
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_request_can_have_a_page(hinge, name):
+    status, request = REFUSED[name]
+    pages = f"error_page {status} /page; location / {{ return 200 never; }} location /page {{ return 200 \"page $uri $request_method\"; }}"
+    assert same_as_nginx(hinge, pages, [request])[0][0] == status
+    same_as_nginx(hinge, pages.replace(" /page;", " =302 http://other.example/;"), [request])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_page_of_a_refused_request_can_come_from_a_backend(hinge, backend, name):
+    status, request = REFUSED[name]
+    origin = backend()
+    h = hinge.server(f"error_page {status} /page; location / {{ return 200 never; }} location /page {{ proxy_pass http://%%origin%%; }}", origin=origin)
+    res = h.ask(request)
+    seen = res.json()
+    assert (res.status, seen["method"], seen["target"], seen["length"]) == (status, "GET", "/page", 0)
+    assert not [v for n, v in seen["headers"] if n.lower() not in ("host", "connection", "accept")]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_request_reaches_no_named_location(hinge, backend, name):
+    status, request = REFUSED[name]
+    origin = backend()
+    h = hinge.server(f"error_page {status} = @page; location / {{ return 200 never; }} location @page {{ proxy_pass http://%%origin%%; }}", origin=origin)
+    res = h.ask(request)
+    assert res.status == status and "<html>" in res.text and not origin.requests
+
+
+def test_a_refused_request_ends_its_connection_with_a_page_too(hinge):
+    h = hinge.server("error_page 400 /page; location /page { return 200 page; }")
+    with h.connect() as c:
+        assert c.ask(REFUSED["a broken field"][1]).text == "page"
+        c.assert_closed()

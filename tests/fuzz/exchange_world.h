@@ -110,7 +110,8 @@ uint64_t worker_connection_number(void)
     "  }\n"
 
 #define SERVER_TWO                                                                                                   \
-    "  server { listen 127.0.0.1:81; http1_compat bare_lf fragment; lingering_close always; lingering_time 20s;\n"   \
+    "  server { listen 127.0.0.1:81; error_page 400 414 431 /; error_page 405 501 @none; http1_compat bare_lf "      \
+    "fragment; lingering_close always; lingering_time 20s;\n"                                                        \
     "    keepalive_requests 3; reset_timedout_connection on; large_client_header_buffers 2 1k; server_tokens off;\n" \
     "    keepalive_timeout 40s 30s;\n"                                                                               \
     "    location / { proxy_pass http://one; }\n"                                                                    \
