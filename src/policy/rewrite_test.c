@@ -243,6 +243,48 @@ static void methods(void **state)
     site_free(s);
 }
 
+struct told {
+    struct trace trace;
+    struct strb text;
+};
+
+static void tell(struct trace *t, struct exchange *x, const struct conf_pos *pos, slice text)
+{
+    struct strb *b = &container_of(t, struct told, trace)->text;
+    strb_printf(b, "%u %.*s|", pos ? pos->line : 0, SLICE_FMT(text));
+}
+
+/* Each decision is told with its line. */
+static void a_trace(void **state)
+{
+    struct site *s = site_good(SLICE("http { server { listen 127.0.0.1;\nlocation / {\nset $a 1;\nif ($arg_x) {\n"
+                                     "rewrite ^ /y?z=1;\n}\nif ($a = 2) { }\nlimit_except GET { }\n"
+                                     "return 200 x;\n} location /b {\nrewrite ^ http://o/ permanent;\n} } }"));
+    static const struct {
+        const char *target, *want;
+        enum method method;
+    } table[] = {
+        { "/?x=1",
+          "3 set $a to \"1\"|4 if holds|5 rewritten to \"/y\", arguments \"z=1&x=1\"|7 if does not hold|9 return 200|",
+          METHOD_GET },
+        { "/b", "11 rewrite redirects to \"http://o/\"|", METHOD_GET },
+        { "/", "8 limit_except does not name POST|", METHOD_POST },
+    };
+    for (size_t i = 0; i < array_len(table); i++) {
+        struct visit *v = visit_new(s, KEY, SLICE("h"), slice_str(table[i].target));
+        struct told told = { .trace.line = tell };
+        strb_init(&told.text, 0);
+        v->x.trace = &told.trace;
+        v->x.pass.method = table[i].method;
+        v->x.pass.method_text = method_name(table[i].method);
+        go(v);
+        assert_slice(strb_slice(&told.text), table[i].want);
+        strb_done(&told.text);
+        visit_free(v);
+    }
+    site_free(s);
+}
+
 static void redirect_texts(void **state)
 {
     static const struct {
@@ -425,11 +467,17 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(returns),   cmocka_unit_test(levels),
-        cmocka_unit_test(rewrites),  cmocka_unit_test(an_if_is_a_configuration),
-        cmocka_unit_test(methods),   cmocka_unit_test(redirect_texts),
-        cmocka_unit_test(files),     cmocka_unit_test(a_clients_choice_spreads),
-        cmocka_unit_test(headers),   cmocka_unit_test(refused),
+        cmocka_unit_test(returns),
+        cmocka_unit_test(levels),
+        cmocka_unit_test(rewrites),
+        cmocka_unit_test(an_if_is_a_configuration),
+        cmocka_unit_test(methods),
+        cmocka_unit_test(redirect_texts),
+        cmocka_unit_test(a_trace),
+        cmocka_unit_test(files),
+        cmocka_unit_test(a_clients_choice_spreads),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(refused),
         cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,9 @@
  * Prints what finding a location costs: one location, then a thousand beside 200 regular expressions. Nothing is
  * asserted; the figures are for people.
  *
- *   tools/build_tree.sh release tests && cc -O2 -D_GNU_SOURCE -Isrc -Itests/tools tests/bench/micro_location.c \
- *      build/libhinge.a build/libtest_tools.a -Wl,--wrap={malloc,calloc,realloc,aligned_alloc,free} -lcmocka -lpcre2-8 \
- *      -o /tmp/micro_location && /tmp/micro_location
+ *   tools/build_tree.sh release tests
+ *   cc -O2 -D_GNU_SOURCE -Isrc -Itests/tools tests/bench/micro_location.c build/libhinge.a build/libtest_tools.a \
+ *      -Wl,--wrap={malloc,calloc,realloc,aligned_alloc,free} -lcmocka -lpcre2-8 -o /tmp/m && /tmp/m
  */
 #include <time.h>
 
@@ -24,7 +24,8 @@ static double now_ns(void)
 /* Regular expressions as sites have them: by extension, by a prefix with a group, some of them with neither. */
 static slice site_text(struct arena *a, unsigned locations, unsigned regexes)
 {
-    static const char *const forms[] = { "~ ^/user%u/([^/]+)/edit$", "~* \\.ext%u$", "~ ^/api/v%u/(?<id>\\d+)", "~ /x%u\\.(gif|jpg)$" };
+    static const char *const forms[] = { "~ ^/user%u/([^/]+)/edit$", "~* \\.ext%u$", "~ ^/api/v%u/(?<id>\\d+)",
+                                         "~ /x%u\\.(gif|jpg)$" };
     struct strb b;
     slice out;
     strb_init(&b, 0);
