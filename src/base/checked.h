@@ -36,4 +36,13 @@ static inline bool checked_add_u64(uint64_t a, uint64_t b, uint64_t *out)
     return true;
 }
 
+static inline bool checked_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
+{
+    uint64_t r;
+    if (__builtin_mul_overflow(a, b, &r))
+        return false;
+    *out = r;
+    return true;
+}
+
 #endif

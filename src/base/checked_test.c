@@ -32,6 +32,10 @@ static void products(void **state)
     assert_int_equal(v, 0);
     assert_false(checked_mul(SIZE_MAX / 2 + 1, 2, &v));
     assert_int_equal(v, 0);
+    uint64_t w = 0;
+    assert_true(checked_mul_u64(UINT64_MAX, 1, &w));
+    assert_false(checked_mul_u64(UINT64_MAX / 2 + 1, 2, &w));
+    assert_int_equal(w, UINT64_MAX);
 }
 
 int main(void)

@@ -115,6 +115,11 @@ struct feature {
     int (*finish)(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
                   const void *parent);
     bool finish_spoiled;
+    /*
+     * May a level that sets nothing of the feature share the outer level's struct? NULL: always. For features whose
+     * outer level says what inner ones get (add_header_inherit).
+     */
+    bool (*shared)(const void *outer);
     unsigned id;          /* dense; set by schema_init */
     unsigned first_index; /* of its directives in the schema; set by schema_init */
 };

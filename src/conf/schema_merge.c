@@ -122,7 +122,7 @@ static int merge_feature(struct conf_ctx *cf, struct conf_scope *s, const struct
     const void *parent = s->parent ? s->parent->conf[f->id] : NULL;
     int result = OK;
     s->spoiled[f->id] = is_spoiled(cf, s, f);
-    if (!s->conf[f->id] && parent) {
+    if (!s->conf[f->id] && parent && (!f->shared || f->shared(parent))) {
         s->conf[f->id] = (void *)parent;
         return OK;
     }

@@ -26,7 +26,20 @@ struct h1_client *h1_client_of(struct end *e)
 
 /* ---- connecting ---- */
 
-static int open_socket(const struct addr *addr, bool probes)
+/* The kernel is told to choose the port when it knows the peer, so that many connections may share one. */
+static bool bind_to(int fd, const struct addr *local)
+{
+    int one = 1, err;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    if (bind(fd, &local->sa, local->len) == 0)
+        return true;
+    err = errno;
+    close(fd);
+    errno = err;
+    return false;
+}
+
+static int open_socket(const struct addr *addr, const struct addr *local, bool probes)
 {
     int one = 1, fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -35,12 +48,15 @@ static int open_socket(const struct addr *addr, bool probes)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (probes)
         setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    if (local && !bind_to(fd, local))
+        return ERR_SYS;
     return fd;
 }
 
-struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, bool keepalive_probes)
+struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, const struct addr *local,
+                                    bool keepalive_probes)
 {
-    int fd = open_socket(addr, keepalive_probes), err;
+    int fd = open_socket(addr, local, keepalive_probes), err;
     if (fd < 0)
         return NULL;
     struct h1_client *cl = slab_take(&w->h1->clients);

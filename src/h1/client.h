@@ -44,11 +44,16 @@ struct h1_client {
     /* The pool's: */
     struct list link;
     uint64_t key;
+    uint64_t bound;                            /* hash of the address of ours that it was bound to; 0: none */
     void (*on_idle_end)(struct h1_client *cl); /* the peer closed or spoke while idle */
 };
 
-/* Begins to connect. NULL when no descriptor or memory could be had (errno tells). Attach it next. */
-struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, bool keepalive_probes);
+/*
+ * Begins to connect, from the address `local` unless that is NULL. NULL when no descriptor or memory could be had, or
+ * the address is not ours (errno tells). Attach it next.
+ */
+struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, const struct addr *local,
+                                    bool keepalive_probes);
 /* Makes it the back end of x; posts X_BACK_READY as soon as a head may be sent. */
 void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits);
 /* What the current exchange moved; `e` is the end of a client connection. */

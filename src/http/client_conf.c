@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "conf/units.h"
+#include "http/chars.h"
 #include "http/old_browser.h"
 
 /* large_client_header_buffers NUMBER SIZE; a size below nginx's smallest connection pool is refused as there. */
@@ -74,6 +75,16 @@ static int set_in_file_only(struct conf_ctx *cf, const struct conf_node *node, v
                       SLICE_FMT(node->args[0].text));
 }
 
+/* A value that holds no variables is known to be wrong now. */
+static int check_size(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    uint64_t size;
+    slice text = node->args[0].text;
+    if (slice_find(text, '$') < 0 && conf_size(text, &size) != OK)
+        return conf_error(cf, node, 0, "invalid value \"%.*s\"", SLICE_FMT(text));
+    return OK;
+}
+
 static const struct conf_value compat_values[] = {
     { "bare_lf", COMPAT_BARE_LF },
     { "fragment", COMPAT_FRAGMENT },
@@ -94,12 +105,24 @@ static const struct conf_value lingering_values[] = {
     { NULL, 0 },
 };
 
-static const struct conf_value tokens_values[] = {
-    { "off", 0 },
-    { "on", 1 },
-    { "build", 2 },
-    { NULL, 0 },
-};
+/* A word of nginx's, or a text of the configuration's own. */
+static int set_server_tokens(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct template *t = &((struct client_location_conf *)conf)->server_field;
+    slice text = node->args[0].text;
+    if (slice_eq(text, SLICE("on")) || slice_eq(text, SLICE("build"))) {
+        *t = (struct template){ .source = SLICE("hinge/" HINGE_VERSION) };
+        return OK;
+    }
+    if (slice_eq(text, SLICE("off"))) {
+        *t = (struct template){ .source = SLICE("hinge") };
+        return OK;
+    }
+    int rc = template_compile(cf, &node->args[0], t);
+    if (rc == OK && template_literal(t) && !http_is_value(text))
+        return conf_error(cf, node, 0, "invalid characters in \"%.*s\"", SLICE_FMT(text));
+    return rc;
+}
 
 #define HS  (CONF_HTTP | CONF_SERVER)
 #define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
@@ -266,6 +289,19 @@ static const struct directive directives[] = {
                   "How long such reading lasts at most."),
     LOCATION_SLOT("lingering_timeout", CONF_MSEC, lingering_timeout, 0, 0, "5s", "lingering_timeout TIME;",
                   "How long such reading waits for more."),
+    {
+        .name = "limit_rate_after",
+        .contexts = HSL,
+        .min_args = 1,
+        .max_args = 1,
+        .type = CONF_TEMPLATE,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct client_location_conf, limit_rate_after),
+        .def = "0",
+        .set = check_size,
+        .usage = "limit_rate_after SIZE;",
+        .doc = "How many bytes of a body go before limit_rate begins to count; it may hold variables.",
+    },
     LOCATION_SLOT("tcp_nodelay", CONF_FLAG, tcp_nodelay, 0, 0, "on", "tcp_nodelay on | off;",
                   "Whether TCP_NODELAY is set on client connections."),
     LOCATION_SLOT("reset_timedout_connection", CONF_FLAG, reset_timedout, 0, 0, "off",
@@ -276,13 +312,16 @@ static const struct directive directives[] = {
         .contexts = HSL,
         .min_args = 1,
         .max_args = 1,
-        .type = CONF_ENUM,
+        .type = CONF_CUSTOM,
         .scope = SCOPE_LOCATION,
-        .offset = offsetof(struct client_location_conf, server_tokens),
-        .values = tokens_values,
+        .offset = offsetof(struct client_location_conf, server_field),
+        .size = sizeof(struct template),
         .def = "on",
-        .usage = "server_tokens on | off | build;",
-        .doc = "Whether the Server field and error pages name the version.",
+        .set = set_server_tokens,
+        .usage = "server_tokens on | off | build | TEXT;",
+        .doc =
+            "What the Server field and the foot of error pages say: name and version, the name alone, or TEXT, which "
+            "may hold variables. An empty TEXT leaves both out. build is the same as on.",
     },
     TUNING("connection_pool_size", HS, 1, "connection_pool_size SIZE;", POOL_DOC),
     TUNING("request_pool_size", HS, 1, "request_pool_size SIZE;", POOL_DOC),

@@ -118,12 +118,18 @@ struct origin_head {
 };
 
 struct list;
+/* Who keeps state for an exchange in x->slots. */
+enum x_slot {
+    SLOT_CARRY, /* struct carry, http/answer.h */
+    SLOT_SATISFY,
+    SLOT_AUTH_BASIC,
+    SLOT_AUTH_REQUEST,
+    SLOTS = 8,
+};
+
 struct proxy_exchange;
 struct spill;
 struct transform;
-
-/* State of policies: which of x->slots is whose. */
-enum x_slot { SLOT_SATISFY, SLOT_AUTH_BASIC, SLOT_AUTH_REQUEST };
 
 /*
  * Something beyond its own memory that an exchange holds: a timer, a place in a queue, a child. Embedded. Finish asks
@@ -183,7 +189,7 @@ struct exchange {
     struct proxy_exchange *proxy;     /* attempts and their times; NULL until a backend is selected */
     struct exchange *parent;          /* of a child, which borrows its head (proxy/subrequest.h); else NULL */
     struct x_hold *holds;             /* NULL: none */
-    void *slots[8];                   /* state of policies that keep some for an exchange: enum x_slot */
+    void *slots[SLOTS];                /* state of policies that keep some for an exchange: enum x_slot */
     struct arena arena;
     struct pipe req_pipe, resp_pipe; /* last: their rings are not cleared */
 };

@@ -21,6 +21,7 @@
 struct field {
     slice name, value; /* name as received; value without surrounding white space */
     uint16_t token;    /* enum token */
+    bool ours;         /* of an answer: not the backend's */
 };
 
 struct fields {

@@ -320,6 +320,28 @@ void pipe_take(struct pipe *p, size_t n)
     }
 }
 
+size_t pipe_move(struct pipe *from, struct pipe *to, size_t max)
+{
+    size_t moved = 0;
+    while (moved < max && from->queued && pipe_has_place(to)) {
+        size_t skip;
+        struct piece e = *pipe_front(from, &skip);
+        e.n -= skip;
+        if (e.n > max - moved)
+            e.n = max - moved;
+        if (e.kind == PIECE_FILE)
+            e.offset += skip;
+        else
+            e.p += skip;
+        if (e.kind == PIECE_BUF)
+            buf_ref(e.buf);
+        put(to, e);
+        pipe_take(from, e.n);
+        moved += e.n;
+    }
+    return moved;
+}
+
 void pipe_close(struct pipe *p)
 {
     p->taken += p->queued;

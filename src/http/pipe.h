@@ -118,6 +118,12 @@ void pipe_take(struct pipe *p, size_t n);
 /* Takes nothing more, now or later; frees what is queued. The producer is not called. */
 void pipe_close(struct pipe *p);
 
+/*
+ * Passes at most `max` bytes on from the front of one pipe to the end of another, without copying them: a loan is lent
+ * on, so the push of `to` must come before that of `from` ends. Returns how many; less when a pipe says stop.
+ */
+size_t pipe_move(struct pipe *from, struct pipe *to, size_t max);
+
 static inline bool pipe_finished(const struct pipe *p)
 {
     return p->state == PIPE_EOF && p->queued == 0;

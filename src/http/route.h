@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/slice.h"
 #include "conf/schema.h"
+#include "conf/var.h"
 
 /* Directives that a client connection obeys; level http and server. The listener's default server decides until the
  * host is known. */
@@ -40,7 +41,8 @@ struct client_location_conf {
     uint32_t lingering_close;                 /* 0 off, 1 on, 2 always */
     uint64_t lingering_time, lingering_timeout;
     bool tcp_nodelay, reset_timedout;
-    uint32_t server_tokens; /* 0 off, 1 on, 2 build */
+    struct template limit_rate_after; /* a size; see http/pace.h */
+    struct template server_field; /* server_tokens: the Server field and the foot of error pages; empty: none */
 };
 
 struct bundle_entry;

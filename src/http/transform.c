@@ -29,7 +29,7 @@ static void pass_end(struct transform *t)
     if (t->in->state == PIPE_ABORTED && !t->in->queued)
         pipe_abort(&t->out);
     else if (pipe_finished(t->in))
-        pipe_end(&t->out, t->in->trailers);
+        pipe_end(&t->out, t->trailers ? t->trailers(t, t->in->trailers) : t->in->trailers);
     else
         return;
     pipe_push(&t->out);
@@ -75,10 +75,25 @@ static void kick_in(struct end *e)
 
 static const struct end_ops transform_ops = { .name = "transform", .kick_out = kick_out, .kick_in = kick_in };
 
+/* Who takes from the pipe that the transform shall take from: the next one towards the client, or the front end. */
+static struct end *consumer_at(struct exchange *x, struct transform ***at, uint8_t order)
+{
+    struct end *e = x->front;
+    for (; **at && (**at)->order > order; *at = &(**at)->next)
+        e = &(**at)->end;
+    return e;
+}
+
+static bool is_transform(const struct end *e)
+{
+    return e->ops == &transform_ops;
+}
+
 void transform_insert(struct exchange *x, struct transform *t)
 {
-    struct end *front = x->front;
-    struct pipe *in = front->out;
+    struct transform **at = &x->transforms;
+    struct end *consumer = consumer_at(x, &at, t->order);
+    struct pipe *in = consumer->out;
     assert(!x->head_sent && in->taken == 0);
     end_init(&t->end, &transform_ops);
     t->end.x = x;
@@ -87,12 +102,29 @@ void transform_insert(struct exchange *x, struct transform *t)
     t->in = in;
     pipe_init(&t->out, in->loop, in->budget, in->capacity);
     t->out.producer = &t->end;
-    t->out.consumer = front;
-    front->out = &t->out;
+    t->out.consumer = consumer;
+    t->out.ready = is_transform(consumer); /* a front end is ready when it has composed its head */
+    consumer->out = &t->out;
+    if (is_transform(consumer))
+        transform_of(consumer)->in = &t->out;
     in->consumer = &t->end;
     in->ready = true;
-    t->next = x->transforms;
-    x->transforms = t;
+    t->next = *at;
+    *at = t;
+}
+
+struct transform *transform_find(const struct exchange *x,
+                                 enum transform_result (*step)(struct transform *, struct pipe *, struct pipe *))
+{
+    struct transform *t = x->transforms;
+    while (t && t->step != step)
+        t = t->next;
+    return t;
+}
+
+void transform_wake(struct transform *t)
+{
+    task_post(t->in->loop, &t->end.kick);
 }
 
 void transforms_done(struct exchange *x)
@@ -104,4 +136,15 @@ void transforms_done(struct exchange *x)
         pipe_done(&t->out);
     }
     x->transforms = NULL;
+}
+
+void transforms_remove(struct exchange *x)
+{
+    if (!x->transforms)
+        return;
+    assert(!x->head_sent && x->resp_pipe.taken == 0);
+    transforms_done(x);
+    x->front->out = &x->resp_pipe;
+    x->resp_pipe.consumer = x->front;
+    x->resp_pipe.ready = false;
 }

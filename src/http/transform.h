@@ -8,6 +8,9 @@
  *
  * A transform that changes the length of a body must say so before the head leaves: the exchange's body fact becomes
  * BODY_UNKNOWN. All memory is the exchange's.
+ *
+ * Several may stand behind one another. Their order is that of enum transform_order and not that of insertion, so who
+ * inserts one need not know of the others.
  */
 #ifndef HTTP_TRANSFORM_H
 #define HTTP_TRANSFORM_H
@@ -25,12 +28,23 @@ enum transform_result {
     TRANSFORM_FAILED,     /* the body cannot go on */
 };
 
+/* From the producer to the client. */
+enum transform_order {
+    TRANSFORM_INTAKE, /* how fast the producer is read (proxy_limit_rate) */
+    TRANSFORM_CODE,   /* the content coding (gzip) */
+    TRANSFORM_TRAIL,  /* trailers (add_trailer) */
+    TRANSFORM_PACE,   /* how fast the client is sent to (limit_rate) */
+};
+
 struct transform {
+    uint8_t order; /* enum transform_order */
     /* Takes from `in` (pipe_front, pipe_iov, pipe_take) and puts loans, memory or buffers into `out`. A loan must be
      * good until the step is called again. Must make progress or return one of the NEED results. */
     enum transform_result (*step)(struct transform *t, struct pipe *in, struct pipe *out);
     /* The exchange ends: free what is not the arena's. May be NULL. */
     void (*done)(struct transform *t);
+    /* What the body's trailers become, at its end; NULL: what they were. */
+    const struct fields *(*trailers)(struct transform *t, const struct fields *from);
     struct end end; /* consumer of `in`, producer of `out` */
     struct pipe *in;
     struct pipe out;
@@ -39,11 +53,18 @@ struct transform {
 };
 
 /*
- * Puts the transform behind the response pipe's producer: the front end takes from t->out from now on. Before the head
- * of the answer is sent. `t` is zeroed memory of the exchange with step (and done) set; its capacity is that of the
- * pipe it is put behind.
+ * Puts the transform into the way of the response body, at the place of its order. Before the head of the answer is
+ * sent. `t` is zeroed memory of the exchange with order, step (and done) set; its capacity is that of the pipe it is
+ * put behind.
  */
 void transform_insert(struct exchange *x, struct transform *t);
+/* The transform with that step, or NULL: for who inserted one and asks later. */
+struct transform *transform_find(const struct exchange *x,
+                                 enum transform_result (*step)(struct transform *, struct pipe *, struct pipe *));
+/* Runs the transform soon although neither end kicked it: a timer of its own has come. */
+void transform_wake(struct transform *t);
+/* Takes all of them out again: the answer that they were made for is not sent. Before any body moved. */
+void transforms_remove(struct exchange *x);
 /* Ends all transforms of an exchange; from exchange_free. */
 void transforms_done(struct exchange *x);
 

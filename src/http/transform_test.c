@@ -97,7 +97,7 @@ static int setup(void **state)
     end_attach_front(&fx->consumer, fx->x);
     end_attach_back(&fx->producer, fx->x);
     fx->takes = SIZE_MAX;
-    fx->d = (struct doubler){ .t = { .step = double_step, .done = double_done }, .burst = 64 };
+    fx->d = (struct doubler){ .t = { .order = TRANSFORM_CODE, .step = double_step, .done = double_done }, .burst = 64 };
     transform_insert(fx->x, &fx->d.t);
     fx->consumer.out->ready = true;
     return 0;

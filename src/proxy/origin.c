@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "http/chars.h"
 #include "http/upgrade.h"
+#include "proxy/accel.h"
 #include "proxy/headers.h"
 #include "proxy/proxy_redirect.h"
 #include "proxy/redirect.h"
@@ -97,39 +98,65 @@ static int origin_connection(struct exchange *x, const struct header_rules *r)
     return r->upgrade && x->req.upgrade && list_has(value, SLICE("upgrade")) ? origin_upgrade(x, r->upgrade) : OK;
 }
 
+/*
+ * proxy_set_body and proxy_pass_request_body off: the back end empties a pipe of its own. The client's body, which has
+ * been gathered, stays for a pass that wants it.
+ */
+static int origin_own_body(struct exchange *x)
+{
+    const struct template *text = x->proxy->conf->body;
+    struct origin_head *o = &x->origin;
+    slice body = SLICE_NONE;
+    if (!text) {
+        o->body = (struct body_fact){ .kind = BODY_NONE };
+        return OK;
+    }
+    struct pipe *p = arena_new(&x->arena, struct pipe);
+    if (!p || exchange_eval(x, text, &body) != OK)
+        return ERR_NOMEM;
+    pipe_init(p, &x->w->loop, &x->w->budget, body.n);
+    pipe_put(p, PIECE_MEM, body);
+    pipe_end(p, NULL);
+    o->body = (struct body_fact){ .kind = BODY_LENGTH, .length = body.n };
+    x->back->out->consumer = NULL;
+    x->back->out = p;
+    p->consumer = x->back;
+    return OK;
+}
+
 static int origin_fields(struct exchange *x, const struct header_rules *r)
 {
+    const struct proxy_conf *c = x->proxy->conf;
     const struct fields *from = &x->req.fields;
     struct fields *to = &x->origin.fields;
     *to = *from;
     to->cap = to->n; /* the array is the request's: adding to it makes a new one */
-    if (likely(r->plain))
+    if (likely(c->plain_fields))
         return OK;
-    size_t cap = from->n + (size_t)r->nset + (r->announce ? ANNOUNCE_FIELDS : 0);
+    int rc = c->own_body ? origin_own_body(x) : OK;
+    uint32_t n = 0, nfrom = c->pass_fields ? from->n : 0;
+    size_t cap = nfrom + (size_t)r->nset + (r->announce ? ANNOUNCE_FIELDS : 0) + 1;
     struct field *v = arena_alloc(&x->arena, cap * sizeof(*v));
     if (!v)
         return ERR_NOMEM;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < from->n; i++) {
+    for (uint32_t i = 0; i < nfrom; i++) {
         if (!name_set_has(&r->drop, &from->v[i]) && !(r->announce && announce_drops(x, r->announce, &from->v[i])))
             v[n++] = from->v[i];
     }
-    for (uint32_t i = 0; i < r->nset; i++) {
+    for (uint32_t i = 0; rc == OK && i < r->nset; i++) {
         slice value;
-        int rc = exchange_eval(x, &r->set[i].value, &value);
-        if (rc != OK)
-            return rc;
-        if (value.n)
+        rc = exchange_eval(x, &r->set[i].value, &value);
+        if (rc == OK && value.n)
             v[n++] = (struct field){ .name = r->set[i].name, .value = value, .token = r->set[i].token };
     }
-    if (r->announce) {
+    if (rc == OK && r->announce) {
         int more = announce_fields(x, r->announce, &r->drop.tokens, v + n);
         if (more < 0)
             return more;
         n += (uint32_t)more;
     }
     *to = (struct fields){ .v = v, .n = n, .cap = (uint32_t)cap };
-    return OK;
+    return rc;
 }
 
 int origin_build(struct exchange *x, const struct peer *peer)
@@ -153,7 +180,7 @@ int origin_build(struct exchange *x, const struct peer *peer)
 
 /* ---- the answer ---- */
 
-/* 201, 3xx and whoever else sends it; the field as it came is kept in hop. */
+/* 201, 3xx and whoever else sends it. */
 static int answer_redirect(struct exchange *x, struct field *f)
 {
     size_t at = 0;
@@ -165,12 +192,30 @@ static int answer_redirect(struct exchange *x, struct field *f)
         return OK;
     if (rc == OK && f->token == TOK_LOCATION)
         rc = redirect_location(x, value, &value);
-    if (rc != OK)
+    if (rc == OK)
+        f->value = value;
+    return rc;
+}
+
+/* A field of conf->special. What is changed is kept in hop as it came; of cookies all are, because one name has many.
+ */
+static int answer_special(struct exchange *x, struct field *f)
+{
+    struct field before = *f;
+    slice value;
+    int rc;
+    if (f->token == TOK_LOCATION || f->token == TOK_REFRESH) {
+        rc = answer_redirect(x, f);
+    } else if (f->token == TOK_SET_COOKIE) {
+        rc = cookie_rewrite(x, &x->proxy->conf->cookies, f->value, &value);
+        if (rc == OK)
+            f->value = value;
+    } else {
+        return accel_note(x, f);
+    }
+    if (rc != OK || (f->value.p == before.value.p && f->token != TOK_SET_COOKIE))
         return rc;
-    if (!fields_add(&x->arena, &x->resp.hop, *f))
-        return ERR_NOMEM;
-    f->value = value;
-    return OK;
+    return fields_add(&x->arena, &x->resp.hop, before) ? OK : ERR_NOMEM;
 }
 
 int origin_answer(struct exchange *x)
@@ -179,21 +224,22 @@ int origin_answer(struct exchange *x)
     const struct name_set *hide = &c->headers->hide;
     struct fields *f = &x->resp.fields;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < f->n; i++) {
-        if (name_set_has(hide, &f->v[i])) {
-            if (!fields_add(&x->arena, &x->resp.hop, f->v[i]))
-                return ERR_NOMEM;
+    int rc = OK;
+    for (uint32_t i = 0; i < f->n && rc == OK; i++) {
+        struct field *one = &f->v[i];
+        bool hidden = name_set_has(hide, one);
+        if (hidden && !fields_add(&x->arena, &x->resp.hop, *one))
+            return ERR_NOMEM;
+        if (token_set_has(&c->special, one->token))
+            rc = hidden ? accel_note(x, one) : answer_special(x, one);
+        if (hidden)
             continue;
-        }
         if (n != i)
-            f->v[n] = f->v[i];
-        if (c->nredirects && (f->v[n].token == TOK_LOCATION || f->v[n].token == TOK_REFRESH)) {
-            int rc = answer_redirect(x, &f->v[n]);
-            if (rc != OK)
-                return rc;
-        }
+            f->v[n] = *one;
         n++;
     }
     f->n = n;
-    return c->headers->announce ? announce_answer(x, c->headers->announce) : OK;
+    if (rc == OK && c->headers->announce)
+        rc = announce_answer(x, c->headers->announce);
+    return rc == OK && x->proxy->accel_redirect.n ? ORIGIN_ELSEWHERE : rc;
 }

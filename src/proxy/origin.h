@@ -15,10 +15,11 @@
 int origin_build(struct exchange *x, const struct peer *peer);
 
 /*
- * What proxy_hide_header, proxy_pass_header and proxy_redirect do to x->resp. Once per answer that is passed on. Hidden
- * fields, and Location and Refresh as they came, move to x->resp.hop, where $upstream_http_ finds them. OK or
- * ERR_NOMEM.
+ * What proxy_hide_header, proxy_pass_header, proxy_redirect, proxy_cookie_* and X-Accel-* do to x->resp. Once per
+ * answer that is passed on. Hidden fields, and what is rewritten as it came, move to x->resp.hop, where $upstream_http_
+ * finds them. OK, ERR_NOMEM, or ORIGIN_ELSEWHERE: X-Accel-Redirect asks for another answer (accel_redirect).
  */
+enum { ORIGIN_ELSEWHERE = 1 };
 int origin_answer(struct exchange *x);
 
 #endif

@@ -96,14 +96,14 @@ void proxy_worker_done(struct worker *w)
     w->proxy = NULL;
 }
 
-struct h1_client *pool_take(struct worker *w, const struct peer *p)
+struct h1_client *pool_take(struct worker *w, const struct peer *p, uint64_t bound)
 {
-    struct pool_shelf *s = shelf_find(w, p->pool_key);
+    struct pool_shelf *s = shelf_find(w, p->pool_key ^ bound);
     if (!s)
         return NULL;
     for (struct list *at = s->idle.next; at != &s->idle; at = at->next) {
         struct h1_client *cl = entry(at);
-        if (!addr_eq(&cl->addr, &p->addr))
+        if (cl->bound != bound || !addr_eq(&cl->addr, &p->addr))
             continue; /* two addresses with one hash: as good as never */
         list_del(&cl->link);
         s->count--;
@@ -117,12 +117,12 @@ void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, 
     uint64_t age = loop_now(&w->loop) - cl->since;
     bool keep =
         w->proxy && u->keepalive && !w->draining && cl->requests < u->keepalive_requests && age < u->keepalive_time;
-    struct pool_shelf *s = keep ? shelf_make(w, p->pool_key) : NULL;
+    struct pool_shelf *s = keep ? shelf_make(w, p->pool_key ^ cl->bound) : NULL;
     if (!s) {
         h1_client_close(cl);
         return;
     }
-    cl->key = p->pool_key;
+    cl->key = p->pool_key ^ cl->bound;
     cl->on_idle_end = close_idle;
     list_add(&s->idle, &cl->link);
     s->count++;

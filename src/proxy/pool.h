@@ -2,7 +2,7 @@
  * Idle backend connections of one worker: by key, the hottest first.
  *
  * No lock, no probing: a connection that its peer closes reports that by itself and leaves the pool. The key stands for
- * everything that must be equal for sharing (address; later transport, TLS policy and bind).
+ * everything that must be equal for sharing (address and bind; later transport, TLS policy).
  */
 #ifndef PROXY_POOL_H
 #define PROXY_POOL_H
@@ -33,8 +33,8 @@ void proxy_worker_drain(struct worker *w);
 /* After a new generation: closes idle connections whose key no upstream of it names. */
 void proxy_worker_gen_changed(struct worker *w);
 
-/* The hottest idle connection to the peer, or NULL. */
-struct h1_client *pool_take(struct worker *w, const struct peer *p);
+/* The hottest idle connection to the peer that comes from `bound` (h1_client.bound), or NULL. */
+struct h1_client *pool_take(struct worker *w, const struct peer *p, uint64_t bound);
 /* Keeps a connection that its exchange has finished with, at most `limit` for this peer; the coldest goes. */
 void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, const struct peer *p);
 

@@ -12,6 +12,7 @@
 #include "http/match.h"
 #include "http/token.h"
 #include "proxy/announce.h"
+#include "proxy/cookie.h"
 #include "proxy/policy.h"
 #include "proxy/upstream.h"
 
@@ -72,6 +73,12 @@ struct redirect_list {
     bool off, given;
 };
 
+/* An address of ours to connect from. One that holds variables is read for each attempt. */
+struct proxy_bind {
+    struct template text;
+    struct addr addr; /* when text holds none */
+};
+
 struct proxy_conf {
     /* proxy_pass; not inherited */
     bool set;
@@ -106,8 +113,18 @@ struct proxy_conf {
     struct redirect_list redirect;         /* as written */
     const struct redirect_rule *redirects; /* what holds here, `default` resolved */
     uint32_t nredirects;
+    struct cookie_rules cookies;
+    uint32_t ignored;              /* proxy_ignore_headers: enum ignore of proxy/accel.h */
+    struct token_set special;      /* fields of answers that are more than passed on or hidden */
+    bool pass_fields, pass_body;   /* of the client */
+    bool own_body;                 /* what the backend gets as body is not the client's */
+    const struct template *body;   /* proxy_set_body; NULL: none */
+    bool plain_fields;             /* the client's fields travel as they are */
+    struct template limit_rate;    /* proxy_limit_rate */
+    const struct proxy_bind *bind; /* proxy_bind; NULL: none */
     bool intercept_errors;
     bool socket_keepalive;
+    bool ignore_client_abort;
 };
 
 extern struct feature proxy_feature;
@@ -143,6 +160,8 @@ struct proxy_exchange {
     uint32_t tries;                     /* attempts begun; counted by who begins them */
     uint64_t deadline;                  /* of proxy_next_upstream_timeout; 0: none */
     const struct response *intercepted; /* an answer that error_page has replaced, for $upstream_http_; or NULL */
+    slice accel_redirect;               /* X-Accel-Redirect of the answer; empty: none */
+    bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

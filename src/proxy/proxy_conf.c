@@ -12,6 +12,8 @@
 #include "conf/bundle.h"
 #include "conf/units.h"
 #include "http/client_conf.h"
+#include "proxy/accel.h"
+#include "proxy/bind.h"
 #include "proxy/headers.h"
 #include "proxy/proxy.h"
 #include "proxy/proxy_pass.h"
@@ -41,18 +43,50 @@ static int set_temp_path(struct conf_ctx *cf, const struct conf_node *node, void
     return temp_dir_read(cf, node, &((struct proxy_conf *)conf)->temp_dir);
 }
 
+static int set_body(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct template *t = arena_new(cf->arena, struct template);
+    if (!t)
+        return ERR_NOMEM;
+    ((struct proxy_conf *)conf)->body = t;
+    return template_compile(cf, &node->args[0], t);
+}
+
+static int check_rate(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    uint64_t size;
+    slice text = node->args[0].text;
+    if (slice_find(text, '$') < 0 && conf_size(text, &size) != OK)
+        return conf_error(cf, node, 0, "invalid value \"%.*s\"", SLICE_FMT(text));
+    return OK;
+}
+
 /* ---- after inheritance ---- */
 
-static int check_buffers(struct conf_ctx *cf, const struct conf_node *node, struct proxy_conf *c)
+/* Which fields of an answer are looked at one by one, and whether the request's travel as they are. */
+static void compile_fields(struct proxy_conf *c)
+{
+    c->special = (struct token_set){ 0 };
+    if (c->nredirects) {
+        token_set_add(&c->special, TOK_LOCATION);
+        token_set_add(&c->special, TOK_REFRESH);
+    }
+    if (cookie_rules_any(&c->cookies))
+        token_set_add(&c->special, TOK_SET_COOKIE);
+    accel_tokens(&c->special, c->ignored);
+    c->own_body = c->body || !c->pass_body;
+    c->plain_fields = c->headers->plain && c->pass_fields && !c->own_body;
+}
+
+static int check_buffers(struct conf_ctx *cf, const struct conf_node *node, const struct proxy_conf *c)
 {
     uint64_t largest = c->buffer_size > c->buffers_size ? c->buffer_size : c->buffers_size;
-    if (c->busy_size == 0)
-        c->busy_size = 2 * largest;
-    if (c->busy_size < largest)
+    uint64_t busy = c->busy_size ? c->busy_size : 2 * largest; /* not stored: an inner level has its own */
+    if (busy < largest)
         return conf_error(cf, node, -1,
                           "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of the value of "
                           "\"proxy_buffer_size\" and one of the \"proxy_buffers\"");
-    if (c->busy_size > (c->buffers_n - 1) * c->buffers_size)
+    if (busy > (c->buffers_n - 1) * c->buffers_size)
         return conf_error(cf, node, -1,
                           "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one "
                           "buffer");
@@ -77,12 +111,29 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
         rc = headers_compile(cf, c, parent);
     if (rc == OK)
         rc = pass_compile(cf, c);
-    return rc == OK ? redirect_compile(cf, c) : rc;
+    if (rc == OK)
+        rc = redirect_compile(cf, c);
+    if (rc == OK)
+        compile_fields(c);
+    return rc;
 }
 
 /* ---- the table ---- */
 
 static const struct conf_value versions[] = { { "1.0", 0 }, { "1.1", 1 }, { NULL, 0 } };
+
+static const struct conf_value ignore_values[] = {
+    { "X-Accel-Redirect", IGNORE_REDIRECT },
+    { "X-Accel-Buffering", IGNORE_BUFFERING },
+    { "X-Accel-Limit-Rate", IGNORE_LIMIT_RATE },
+    { "X-Accel-Expires", IGNORE_OTHER },
+    { "X-Accel-Charset", IGNORE_OTHER },
+    { "Expires", IGNORE_OTHER },
+    { "Cache-Control", IGNORE_OTHER },
+    { "Set-Cookie", IGNORE_OTHER },
+    { "Vary", IGNORE_OTHER },
+    { NULL, 0 },
+};
 
 static const struct conf_value next_values[] = {
     { "error", NEXT_ERROR },
@@ -197,6 +248,75 @@ static const struct directive directives[] = {
           "Adds Via to requests and to answers, with NAME, or with a name of its own for each running server. A "
           "request whose Via has that name already, or more than 16 entries, is answered with 508. Servers that stand "
           "behind each other need different names." },
+    { .name = "proxy_pass_request_headers",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(pass_fields),
+      .def = "on",
+      .usage = "proxy_pass_request_headers on | off;",
+      .doc = "Off: of the request's fields only those of proxy_set_header go to the backend, and Host." },
+    { .name = "proxy_pass_request_body",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(pass_body),
+      .def = "on",
+      .usage = "proxy_pass_request_body on | off;",
+      .doc = "Off: the backend gets no body, and no Content-Length. The client's is read all the same." },
+    { .name = "proxy_set_body",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_CUSTOM,
+      SLOT(body, body), /* NOLINT(bugprone-sizeof-expression): the pointer is inherited */
+      .set = set_body,
+      .usage = "proxy_set_body VALUE;",
+      .doc = "The body of requests to the backend, in place of the client's; it may hold variables." },
+    { .name = "proxy_ignore_headers",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_BITS,
+      AT(ignored),
+      .values = ignore_values,
+      .usage = "proxy_ignore_headers FIELD ...;",
+      .doc = "Fields of an answer that are not acted upon: X-Accel-Redirect, X-Accel-Limit-Rate, X-Accel-Buffering. "
+             "X-Accel-Expires, Expires, Cache-Control, Set-Cookie and Vary concern caching, X-Accel-Charset a "
+             "conversion, and are not acted upon anyway. They are hidden or passed as without this directive." },
+    { .name = "proxy_cookie_domain",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(cookies.domain, cookies.domain),
+      .repeat = true,
+      .set = cookie_domain_directive,
+      .usage = "proxy_cookie_domain off | DOMAIN REPLACEMENT | ~REGEX REPLACEMENT;",
+      .doc = "Replaces the Domain attribute of cookies in answers. Letter case and a dot in front do not count. The "
+             "first line that applies wins." },
+    { .name = "proxy_cookie_path",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(cookies.path, cookies.path),
+      .repeat = true,
+      .set = cookie_path_directive,
+      .usage = "proxy_cookie_path off | PATH REPLACEMENT | ~REGEX REPLACEMENT | ~*REGEX REPLACEMENT;",
+      .doc = "Replaces the beginning of the Path attribute of cookies in answers, or all of it when a regular "
+             "expression matches. The first line that applies wins." },
+    { .name = "proxy_cookie_flags",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_CUSTOM,
+      SLOT(cookies.flags, cookies.flags),
+      .repeat = true,
+      .set = cookie_flags_directive,
+      .usage = "proxy_cookie_flags off | COOKIE FLAG ... | ~REGEX FLAG ...;",
+      .doc = "Sets or removes attributes of cookies in answers: secure, nosecure, httponly, nohttponly, "
+             "samesite=strict, samesite=lax, samesite=none, nosamesite. The first line whose COOKIE is the cookie's "
+             "name, or matches it, wins." },
     { .name = "proxy_http_version",
       .contexts = EVERYWHERE,
       ONE,
@@ -373,6 +493,42 @@ static const struct directive directives[] = {
       .def = "off",
       .usage = "proxy_socket_keepalive on | off;",
       .doc = "On: TCP keepalive (SO_KEEPALIVE) for connections to backends." },
+    { .name = "proxy_ignore_client_abort",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(ignore_client_abort),
+      .def = "off",
+      .usage = "proxy_ignore_client_abort on | off;",
+      .doc = "On: a request that is whole goes on although its client has closed its side, until the answer's head is "
+             "there and sent. Off: the client counts as gone (499), and the backend's connection is closed." },
+    { .name = "proxy_bind",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      SLOT(bind, bind), /* NOLINT(bugprone-sizeof-expression): the pointer is inherited */
+      .set = bind_directive,
+      .usage = "proxy_bind ADDRESS[:PORT] | off;",
+      .doc = "The address of ours that connections to backends come from; it may hold variables. transparent is not "
+             "supported." },
+    { .name = "proxy_limit_rate",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TEMPLATE,
+      AT(limit_rate),
+      .def = "0",
+      .set = check_rate,
+      .usage = "proxy_limit_rate SIZE;",
+      .doc = "How many bytes of an answer's body are read from the backend in a second, when proxy_buffering is on; 0: "
+             "as fast as it goes. Such an answer is not kept in a temporary file." },
+    { .name = "proxy_send_lowat",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TUNING,
+      .scope = SCOPE_LOCATION,
+      .usage = "proxy_send_lowat SIZE;",
+      .doc = "Linux has no low-water mark for sending." },
     { .name = "proxy_headers_hash_max_size",
       .contexts = EVERYWHERE,
       ONE,

@@ -252,6 +252,7 @@ enum verdict proxy_select(struct exchange *x, const void *conf)
     if (!px)
         return fail(x, 500);
     px->conf = c;
+    px->buffering = c->buffering;
     if (x->proxy) { /* an earlier pass had a backend too: its attempts stay on record */
         px->first = x->proxy->first;
         px->last = x->proxy->last;

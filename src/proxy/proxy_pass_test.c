@@ -328,7 +328,8 @@ static void test_answer_fields(void **state)
                                          "X-Pad", "X-Open", "Vary" };
     for (size_t i = 0; i < array_len(names); i++)
         add_field(&x->arena, &x->resp.fields, slice_str(names[i]), SLICE("v"));
-    assert_int_equal(origin_answer(x), OK);
+    assert_int_equal(origin_answer(x), ORIGIN_ELSEWHERE);
+    assert_slice(x->proxy->accel_redirect, "v");
     assert_slice(show_fields(&x->arena, &x->resp.fields), "SERVER: v|X-Open: v|Vary: v");
     assert_slice(show_fields(&x->arena, &x->resp.hop), "Date: v|X-Secret: v|etag: v|X-Accel-Redirect: v|X-Pad: v");
     talk_free(t);

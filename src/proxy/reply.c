@@ -5,6 +5,7 @@
  */
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/strb.h"
 #include "proxy/step.h"
 
 struct reply_end {
@@ -60,17 +61,40 @@ int reply_attach(struct exchange *x)
     return OK;
 }
 
+/* What the configuration wrote stands as it is; what variables brought in is text and nothing else. */
+static slice page_foot(struct exchange *x)
+{
+    const struct template *t = &x->pass.loc->client->server_field;
+    struct strb b;
+    slice value, out;
+    if (exchange_eval(x, t, &value) != OK)
+        return SLICE_NONE;
+    if (template_literal(t))
+        return value;
+    strb_init(&b, 0);
+    for (size_t i = 0; i < value.n; i++) {
+        if (value.p[i] == '<' || value.p[i] == '>' || value.p[i] == '&' || value.p[i] == '"')
+            strb_printf(&b, "&#%u;", (unsigned)value.p[i]);
+        else
+            strb_char(&b, value.p[i]);
+    }
+    bool kept = !b.failed && arena_dup(&x->arena, strb_slice(&b), &out);
+    strb_done(&b);
+    return kept ? out : SLICE_NONE;
+}
+
 static slice page_body(struct exchange *x, unsigned status)
 {
-    slice reason = status_reason(status);
-    const char *token = x->pass.loc->client->server_tokens ? "hinge/" HINGE_VERSION : "hinge";
+    slice reason = status_reason(status), foot;
     if (status < 300 || !reason.n)
         return SLICE(""); /* a code that nobody knows has no page, as in nginx */
+    foot = page_foot(x);
     return arena_printf(
         &x->arena,
         "<html>\r\n<head><title>%u %.*s</title></head>\r\n<body>\r\n<center><h1>%u %.*s</h1></center>\r\n"
-        "<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-        status, SLICE_FMT(reason), status, SLICE_FMT(reason), token);
+        "%s%.*s%s</body>\r\n</html>\r\n",
+        status, SLICE_FMT(reason), status, SLICE_FMT(reason), foot.n ? "<hr><center>" : "", SLICE_FMT(foot),
+        foot.n ? "</center>\r\n" : "");
 }
 
 static bool put_field(struct exchange *x, enum token t, slice name, slice value)

@@ -20,6 +20,12 @@ static enum step (*const steps[])(struct exchange *x) = {
 
 _Static_assert(array_len(steps) == STEPS, "every step has a function");
 
+/* proxy_ignore_client_abort: the backend shall have the request, whole, and answer it. */
+static bool may_be_gone(const struct exchange *x)
+{
+    return x->proxy && x->proxy->conf->ignore_client_abort && !x->local && !x->head_sent && (x->events & X_FRONT_BODY);
+}
+
 /*
  * The front end failed. While nothing of an answer was sent, broken or slow bodies get one; a client that has left, or
  * that was in the middle of its answer, gets nothing more.
@@ -27,6 +33,11 @@ _Static_assert(array_len(steps) == STEPS, "every step has a function");
 static enum step front_failed(struct exchange *x)
 {
     enum x_why why = x->front_why;
+    if (why == WHY_CLIENT_CLOSED && may_be_gone(x)) {
+        x->events &= ~(uint32_t)X_FRONT_FAILED;
+        x->front_why = WHY_NONE;
+        return (enum step)x->step;
+    }
     unsigned status = why == WHY_CLIENT_BODY      ? 400
                       : why == WHY_CLIENT_BIG     ? 413
                       : why == WHY_CLIENT_TIMEOUT ? 408

@@ -210,7 +210,7 @@ static void client_directives(void **state)
     assert_int_equal(l->keepalive_timeout, 0);
     assert_int_equal(l->keepalive_header, 0);
     assert_int_equal(l->max_body_size, 0);
-    assert_int_equal(l->server_tokens, 0);
+    assert_true(slice_eq(l->server_field.source, SLICE("hinge")));
     assert_int_equal(l->lingering_close, 2);
     visit_free(v);
     site_free(s);

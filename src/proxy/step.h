@@ -63,6 +63,9 @@ enum step step_end(struct exchange *x, enum x_end reason);
 /* Takes the back end off, closing its connection. */
 void step_drop_back(struct exchange *x);
 
+/* The answer was read whole: its connection goes back to the pool, or is closed if it cannot serve again. */
+void step_give_back(struct exchange *x);
+
 /* Local answers (proxy/reply.c): attaches the end that delivers what reply_set prepared. */
 int reply_attach(struct exchange *x);
 

@@ -12,14 +12,16 @@ static bool gathers(const struct exchange *x)
     const struct proxy_conf *c = x->proxy ? x->proxy->conf : NULL;
     if (!c || x->req.body.kind == BODY_NONE || x->body_refused)
         return false;
-    return c->request_buffering || (c->http_version == 0 && x->req.body.kind == BODY_UNKNOWN);
+    return c->request_buffering || c->own_body || (c->http_version == 0 && x->req.body.kind == BODY_UNKNOWN);
 }
 
-/* May somebody ask for the body a second time: the next peer, a fresh connection, or the next pass? */
+/* May somebody ask for the body a second time: the next peer, a fresh connection, or the next pass? Who sends a body of
+ * its own takes nothing of the client's. */
 static bool asked_again(const struct exchange *x)
 {
     const struct proxy_conf *c = x->proxy->conf;
-    return method_idempotent(x->req.method) || (c->next_upstream & NEXT_NON_IDEMPOTENT) || error_page_any(x->pass.loc);
+    return c->own_body || method_idempotent(x->req.method) || (c->next_upstream & NEXT_NON_IDEMPOTENT) ||
+           error_page_any(x->pass.loc);
 }
 
 /* A body that is whole in the front end's hands and is wanted once goes from there to the backend without a copy. */

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
+#include "base/map.h"
+#include "proxy/bind.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
 #include "proxy/step.h"
@@ -36,19 +39,39 @@ static bool must_not_repeat(const struct exchange *x)
     return !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
 }
 
-static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+/* `local`: where it shall come from, NULL: as the kernel likes. */
+static struct h1_client *connection_from(struct exchange *x, const struct peer *peer, const struct addr *local)
 {
     struct proxy_exchange *p = x->proxy;
     struct h1_client *cl = NULL;
-    while (!p->race_retried && (cl = pool_take(x->w, peer)) != NULL) {
+    uint64_t bound = local ? hash_bytes(slice_of((const char *)&local->sa, local->len), false) : 0;
+    while (!p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
         if (!must_not_repeat(x) || h1_client_alive(cl))
             break;
         h1_client_close(cl);
     }
-    if (!cl)
-        return h1_client_connect(x->w, &peer->addr, p->conf->socket_keepalive);
-    worker_count(x->w, COUNT_UPSTREAM_REUSED);
+    if (cl) {
+        worker_count(x->w, COUNT_UPSTREAM_REUSED);
+        return cl;
+    }
+    cl = h1_client_connect(x->w, &peer->addr, local, p->conf->socket_keepalive);
+    if (cl)
+        cl->bound = bound;
     return cl;
+}
+
+static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+{
+    const struct proxy_bind *bind = x->proxy->conf->bind;
+    struct addr local;
+    bool has;
+    if (likely(!bind))
+        return connection_from(x, peer, NULL);
+    if (bind_address(x, bind, peer, &local, &has) != OK) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return connection_from(x, peer, has ? &local : NULL);
 }
 
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */

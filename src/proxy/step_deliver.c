@@ -3,6 +3,7 @@
  * are done or one of them breaks.
  */
 #include "base/err.h"
+#include "http/answer.h"
 #include "http/transform.h"
 #include "proxy/next.h"
 #include "proxy/spill.h"
@@ -12,15 +13,25 @@ static bool add_field(struct exchange *x, enum token t, slice name, slice value)
 {
     if (fields_find(&x->resp.fields, t))
         return true;
-    return fields_add(&x->arena, &x->resp.fields, (struct field){ .name = name, .value = value, .token = (uint16_t)t });
+    return answer_add(x, t, name, value);
 }
 
 bool deliver_own_fields(struct exchange *x)
 {
-    static const slice server[] = { { "hinge", 5 }, { "hinge/" HINGE_VERSION, sizeof("hinge/" HINGE_VERSION) - 1 } };
-    slice date = clock_http(&x->w->loop.clock);
-    return add_field(x, TOK_SERVER, SLICE("Server"), server[x->pass.loc->client->server_tokens != 0]) &&
+    slice server, date = clock_http(&x->w->loop.clock);
+    if (exchange_eval(x, &x->pass.loc->client->server_field, &server) != OK)
+        return false;
+    return (!server.n || add_field(x, TOK_SERVER, SLICE("Server"), server)) &&
            add_field(x, TOK_DATE, SLICE("Date"), date);
+}
+
+/* With proxy_limit_rate the backend must not be read ahead into a file. */
+static bool read_slowly(const struct exchange *x)
+{
+    const struct transform *t = x->transforms;
+    while (t && t->order != TRANSFORM_INTAKE)
+        t = t->next;
+    return t;
 }
 
 static void size_pipe(struct exchange *x)
@@ -28,11 +39,11 @@ static void size_pipe(struct exchange *x)
     const struct proxy_conf *c = x->local ? NULL : x->proxy->conf;
     if (!c)
         return;
-    size_t capacity = c->buffer_size + (c->buffering ? c->buffers_n * c->buffers_size : 0);
+    size_t capacity = c->buffer_size + (x->proxy->buffering ? c->buffers_n * c->buffers_size : 0);
     pipe_resize(&x->resp_pipe, capacity);
     for (struct transform *t = x->transforms; t; t = t->next)
         pipe_resize(&t->out, capacity);
-    x->resp_pipe.overflow = c->buffering && c->max_temp_file_size && !x->transforms;
+    x->resp_pipe.overflow = x->proxy->buffering && c->max_temp_file_size && !read_slowly(x);
 }
 
 static enum step begin(struct exchange *x)
@@ -43,6 +54,7 @@ static enum step begin(struct exchange *x)
     int rc = deliver_own_fields(x) ? x->front->ops->send_head(x->front, x) : ERR_NOMEM;
     if (rc < 0) {
         exchange_log(x, LEVEL_ERROR, "cannot compose the response: %s", err_name(rc));
+        transforms_remove(x);
         bool ours = x->local;
         return ours ? step_end(x, END_BACKEND) : step_error(x, 502);
     }

@@ -29,7 +29,7 @@ enum step step_error(struct exchange *x, unsigned status)
 }
 
 /* A backend connection whose message exchange is whole goes back to the pool. */
-static void give_back(struct exchange *x)
+void step_give_back(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
     struct h1_client *cl = h1_client_of(x->back);
@@ -49,7 +49,7 @@ static void end_back(struct exchange *x)
     if (x->back && x->local)
         x->back->ops->finish(x->back);
     else if (x->back && (x->events & X_BACK_DONE))
-        give_back(x);
+        step_give_back(x);
     else if (x->back)
         attempt_count(x);
     step_drop_back(x);

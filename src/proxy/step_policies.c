@@ -1,7 +1,9 @@
 /*
  * Policies: the location's flat arrays, walked in order. A verdict leads on, answers, waits or begins a new pass.
  */
+#include "base/attr.h"
 #include "base/err.h"
+#include "http/answer.h"
 #include "proxy/satisfy.h"
 #include "proxy/step.h"
 
@@ -59,6 +61,8 @@ enum step step_policies(struct exchange *x)
 enum step step_response_policies(struct exchange *x)
 {
     const struct policy_use *u = x->pass.loc->response_policies;
+    if (unlikely(answer_carried(x)) && answer_take_carried(x) < 0)
+        return step_end(x, END_BACKEND);
     for (; u->policy; u++) {
         x->entered |= 1u << u->number;
         int rc = u->policy->on_response(x, u->conf);

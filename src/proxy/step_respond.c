@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "proxy/accel.h"
 #include "proxy/error_page.h"
 #include "proxy/next.h"
 #include "proxy/origin.h"
@@ -189,9 +190,12 @@ enum step step_respond(struct exchange *x)
         peer_succeeded(x->proxy->peer);
     if (x->proxy->conf->intercept_errors && error_page_find(x->pass.loc, x->resp.status))
         return intercepted(x);
-    pipe_release(&x->req_pipe); /* nobody will ask for the body again */
-    if (origin_answer(x) < 0 || add_kept(x) < 0)
+    int rc = origin_answer(x);
+    if (rc == ORIGIN_ELSEWHERE)
+        return accel_redirect(x);
+    if (rc != OK || add_kept(x) < 0)
         return step_error(x, 503);
+    pipe_release(&x->req_pipe); /* nobody will ask for the body again */
     override_status(x);
     return STEP_RESPONSE_POLICIES;
 }

@@ -3,6 +3,7 @@
  * internal redirects) comes through here again, with its own URI.
  */
 #include "base/err.h"
+#include "http/transform.h"
 #include "proxy/location.h"
 #include "proxy/step.h"
 
@@ -87,6 +88,7 @@ static int count_pass(struct exchange *x, const char *doing, slice what)
 static void begin_pass(struct exchange *x)
 {
     step_drop_back(x);
+    transforms_remove(x);
     if (pipe_can_rewind(&x->req_pipe))
         pipe_rewind(&x->req_pipe); /* else the body is gone: see origin_body */
     exchange_forget_values(x);

@@ -98,10 +98,11 @@ static int get_attempts(struct exchange *x, const struct var *v, slice *out)
 
 /* ---- fields of the backend's answer ---- */
 
-/* A name as variables write it: '_' stands for '-'. */
-static bool same_name(slice name, slice var)
+/* A field of the backend's, of a name as variables write it: '_' stands for '-'. */
+static bool is_named(const struct field *f, slice var)
 {
-    if (name.n != var.n)
+    slice name = f->name;
+    if (f->ours || name.n != var.n)
         return false;
     for (size_t i = 0; i < name.n; i++) {
         char c = ascii_lower(name.p[i]);
@@ -134,7 +135,7 @@ static int get_field(struct exchange *x, const struct var *v, slice *out)
         const struct field *only = NULL;
         uint32_t n = 0;
         for (uint32_t i = 0; i < lists[l]->n; i++) {
-            if (same_name(lists[l]->v[i].name, v->arg)) {
+            if (is_named(&lists[l]->v[i], v->arg)) {
                 only = &lists[l]->v[i];
                 n++;
             }
@@ -147,7 +148,7 @@ static int get_field(struct exchange *x, const struct var *v, slice *out)
             continue;
         strb_init(&b, TEXT_LIMIT);
         for (uint32_t i = 0; i < lists[l]->n; i++) {
-            if (!same_name(lists[l]->v[i].name, v->arg))
+            if (!is_named(&lists[l]->v[i], v->arg))
                 continue;
             if (b.n)
                 strb_lit(&b, ", ");
@@ -163,7 +164,7 @@ static bool cookie_value(const struct fields *f, slice name, slice *out)
 {
     for (uint32_t i = 0; i < f->n; i++) {
         slice pair = f->v[i].value, attributes, key, value;
-        if (f->v[i].token != TOK_SET_COOKIE)
+        if (f->v[i].token != TOK_SET_COOKIE || f->v[i].ours)
             continue;
         slice_cut(pair, ';', &pair, &attributes);
         if (slice_cut(pair, '=', &key, &value) && slice_ieq(slice_trim(key), name)) {
