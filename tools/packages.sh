@@ -8,7 +8,7 @@
 # is needed and leaves the rest to the build, which names what it does not find.
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkg-config libpcre2-dev"
+build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
  python3 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist"
 bench="nginx-core haproxy libssl-dev python3 openssl"

@@ -29,6 +29,7 @@ struct proxy_worker;
 struct admin_worker;
 struct auth_worker;
 struct files_worker;
+struct gzip_store;
 
 enum { EXCHANGE_PAGE = 4096 };
 
@@ -52,6 +53,7 @@ struct worker {
     struct admin_worker *admin;
     struct auth_worker *auth;
     struct files_worker *files;
+    struct gzip_store *gzip; /* NULL until something is compressed */
 };
 
 struct listener;

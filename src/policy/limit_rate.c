@@ -57,7 +57,7 @@ static int proxy_rate_response(struct exchange *x, const void *conf)
 {
     const struct proxy_conf *c = conf;
     uint64_t rate;
-    if (x->local || !x->proxy->buffering)
+    if (x->local || !x->proxy || !x->proxy->buffering)
         return OK;
     int rc = pace_size(x, &c->limit_rate, &rate);
     return rc == OK ? pace_insert(x, TRANSFORM_INTAKE, rate, 0) : rc;
