@@ -291,7 +291,7 @@ static const struct directive directives[] = {
                   "How long such reading waits for more."),
     {
         .name = "limit_rate_after",
-        .contexts = HSL,
+        .contexts = HSL | CONF_LOCATION_IF,
         .min_args = 1,
         .max_args = 1,
         .type = CONF_TEMPLATE,

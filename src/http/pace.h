@@ -17,7 +17,7 @@
 
 /*
  * Limits the response body at TRANSFORM_INTAKE or TRANSFORM_PACE to `rate` bytes a second (0: not at all) behind the
- * first `after`. If that place has one already, the first one stays. OK or ERR_NOMEM.
+ * first `after`. If that place has one already, the first one stays; a tunnel (101) is never limited. OK or ERR_NOMEM.
  */
 int pace_insert(struct exchange *x, enum transform_order order, uint64_t rate, uint64_t after);
 

@@ -28,12 +28,13 @@ enum transform_result {
     TRANSFORM_FAILED,     /* the body cannot go on */
 };
 
-/* From the producer to the client. */
+/* From the producer to the client; one that says nothing (0) is the nearest to the producer. */
 enum transform_order {
-    TRANSFORM_INTAKE, /* how fast the producer is read (proxy_limit_rate) */
-    TRANSFORM_CODE,   /* the content coding (gzip) */
-    TRANSFORM_TRAIL,  /* trailers (add_trailer) */
-    TRANSFORM_PACE,   /* how fast the client is sent to (limit_rate) */
+    TRANSFORM_INTAKE = 1, /* how fast the producer is read (proxy_limit_rate) */
+    TRANSFORM_CODE,       /* the content coding (gzip) */
+    TRANSFORM_CUT,        /* parts of it (ranges) */
+    TRANSFORM_TRAIL,      /* trailers (add_trailer) */
+    TRANSFORM_PACE,       /* how fast the client is sent to (limit_rate) */
 };
 
 struct transform {

@@ -19,13 +19,13 @@ net_number net_number_of6(const void *in6_addr)
     return n;
 }
 
-struct net_span net_span_of(const struct cidr *c)
+struct net_entry net_entry_of(const struct cidr *c, uint32_t value)
 {
     unsigned width = c->v6 ? 128 : 32;
     net_number all = c->v6 ? ~(net_number)0 : (net_number)UINT32_MAX;
     net_number host = c->bits == width ? 0 : all >> c->bits;
     net_number number = c->v6 ? net_number_of6(c->ip) : net_number_of4(c->ip);
-    return (struct net_span){ number & ~host, number | host };
+    return (struct net_entry){ .first = number & ~host, .last = number | host, .value = value };
 }
 
 /* ---- the table ---- */
@@ -47,10 +47,10 @@ struct nested {
 static int compare(const void *p, const void *q)
 {
     const struct net_entry *a = p, *b = q;
-    if (a->net.first != b->net.first)
-        return a->net.first < b->net.first ? -1 : 1;
-    if (a->net.last != b->net.last)
-        return a->net.last > b->net.last ? -1 : 1;
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
+    if (a->last != b->last)
+        return a->last > b->last ? -1 : 1;
     return a->value < b->value ? -1 : a->value > b->value;
 }
 
@@ -78,8 +78,8 @@ int net_table_build(struct arena *a, struct net_entry *v, size_t n, struct net_t
     in[depth++] = (struct nested){ ~(net_number)0, NET_NONE };
     step(steps, &nsteps, 0, NET_NONE);
     for (size_t i = 0; i < n; i++) {
-        const struct net_span *c = &v[i].net;
-        if (i && v[i - 1].net.first == c->first && v[i - 1].net.last == c->last)
+        const struct net_entry *c = &v[i];
+        if (i && v[i - 1].first == c->first && v[i - 1].last == c->last)
             continue; /* the same network again, with a larger value */
         for (; in[depth - 1].last < c->first; depth--)
             step(steps, &nsteps, in[depth - 1].last + 1, in[depth - 2].value);

@@ -1,5 +1,5 @@
 /*
- * A table that finds which of many networks an address belongs to, by the number of the line that names the network.
+ * What an address belongs to, among many networks.
  *
  * Addresses are 128-bit numbers; those of IPv4 use the low 32 bits, and the two families never share a table. A table
  * is a sorted list of where values begin, so that a look-up is a binary search however many networks there are.
@@ -18,12 +18,6 @@ typedef unsigned __int128 net_number;
 net_number net_number_of4(const void *in_addr);  /* 4 bytes in network order */
 net_number net_number_of6(const void *in6_addr); /* 16 bytes */
 
-/* The first and the last address of a network. */
-struct net_span {
-    net_number first, last;
-};
-struct net_span net_span_of(const struct cidr *c);
-
 struct net_table {
     const struct net_step *steps;
     size_t n;
@@ -31,15 +25,17 @@ struct net_table {
 
 enum { NET_NONE = UINT32_MAX };
 
-/* A network and what it stands for. */
+/* Addresses in a row, a network, and what they stand for. */
 struct net_entry {
-    struct net_span net;
+    net_number first, last;
     uint32_t value;
 };
 
+struct net_entry net_entry_of(const struct cidr *c, uint32_t value);
+
 /*
  * Where networks overlap, the smaller value counts: with the number of its line as value, the first line that matches.
- * `v` is sorted in place. OK or ERR_NOMEM.
+ * Entries lie inside each other or apart, as networks do. `v` is sorted in place. OK or ERR_NOMEM.
  */
 int net_table_build(struct arena *a, struct net_entry *v, size_t n, struct net_table *out);
 /* The value, or NET_NONE. */

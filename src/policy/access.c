@@ -79,6 +79,7 @@ static bool access_active(const void *conf)
 static int parse_rule(struct conf_ctx *cf, const struct conf_node *node, struct rule *r)
 {
     slice text = node->args[0].text;
+    bool loose;
     if (slice_eq(text, SLICE("all"))) {
         r->v4 = r->v6 = r->local = true;
         return OK;
@@ -87,13 +88,12 @@ static int parse_rule(struct conf_ctx *cf, const struct conf_node *node, struct 
         r->local = true;
         return OK;
     }
-    bool loose;
     if (cidr_parse(text, &r->net, &loose) != OK)
         return conf_error(cf, node, 0, "invalid parameter \"%.*s\"", SLICE_FMT(text));
     if (loose)
         conf_warn(cf, node, 0, "low address bits of %.*s are meaningless", SLICE_FMT(text));
-    r->v4 = !r->net.v6;
     r->v6 = r->net.v6;
+    r->v4 = !r->v6;
     return OK;
 }
 
@@ -119,7 +119,7 @@ static int set_rule(struct conf_ctx *cf, const struct conf_node *node, void *con
     return OK;
 }
 
-static const struct cidr whole4 = { 0 }, whole6 = { .v6 = 1 };
+static const struct cidr whole4 = { .v6 = false }, whole6 = { .v6 = true }; /* no bits: every address */
 
 /* The lines of one family, numbered from 0 as written. */
 static size_t lines_of(const struct access_rules *r, bool v6, struct net_entry *out)
@@ -130,7 +130,7 @@ static size_t lines_of(const struct access_rules *r, bool v6, struct net_entry *
         if (!(v6 ? at->v6 : at->v4))
             continue;
         bool all = at->v4 && at->v6;
-        out[n++] = (struct net_entry){ net_span_of(!all ? &at->net : v6 ? &whole6 : &whole4), number };
+        out[n++] = net_entry_of(all ? (v6 ? &whole6 : &whole4) : &at->net, number);
     }
     return n;
 }
@@ -167,9 +167,10 @@ static int access_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const s
 
 #define RULE(text, about)                                                                                         \
     {                                                                                                             \
-        .name = text, .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION, .min_args = 1, .max_args = 1,          \
-        .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true, .offset = offsetof(struct access, rules),   \
-        .size = sizeof(struct access_rules *), .set = set_rule, .usage = text " ADDRESS | CIDR | unix: | all;",   \
+        .name = text, .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LIMIT_EXCEPT, .min_args = 1,     \
+        .max_args = 1, .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true,                              \
+        .offset = offsetof(struct access, rules), .size = sizeof(struct access_rules *), .set = set_rule,         \
+        .usage = text " ADDRESS | CIDR | unix: | all;",                                                           \
         .doc = about " clients of an IPv4 or IPv6 address or network, of unix sockets (unix:), or all. Lines of " \
                      "allow and deny are looked at in the order in which they stand, the first that matches "     \
                      "decides; when none does the client is let in. A level with any such line inherits none.",   \

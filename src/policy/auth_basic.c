@@ -244,12 +244,12 @@ static int set_hashes(struct conf_ctx *cf, const struct conf_node *node, void *c
     return rc;
 }
 
-#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define HSLE (CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LIMIT_EXCEPT)
 
 static const struct directive directives[] = {
     {
         .name = "auth_basic",
-        .contexts = HSL,
+        .contexts = HSLE,
         .min_args = 1,
         .max_args = 1,
         .type = CONF_CUSTOM,
@@ -263,7 +263,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "auth_basic_user_file",
-        .contexts = HSL,
+        .contexts = HSLE,
         .min_args = 1,
         .max_args = 1,
         .type = CONF_CUSTOM,

@@ -193,7 +193,7 @@ static int set_expires(struct conf_ctx *cf, const struct conf_node *node, void *
 static const struct directive directives[] = {
     {
         .name = "expires",
-        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF,
         .min_args = 1,
         .max_args = 2,
         .type = CONF_CUSTOM,

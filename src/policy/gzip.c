@@ -133,7 +133,7 @@ static bool has_expired(const struct exchange *x, slice expires)
 {
     const struct field *d = fields_find(&x->resp.fields, TOK_DATE);
     int64_t at, now = x->w->loop.clock.sec;
-    if (http_date_parse(expires, &at) != OK || (d && http_date_parse(d->value, &now) != OK))
+    if (date_parse(expires, &at) != OK || (d && date_parse(d->value, &now) != OK))
         return false;
     return at < now;
 }

@@ -100,7 +100,7 @@ static const struct conf_value proxied_values[] = {
 
 static const struct conf_value versions[] = { { "1.0", 0 }, { "1.1", 1 }, { NULL, 0 } };
 
-#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF)
 #define SLOT(dname, dtype, member, text, usage_text, doc_text)                                            \
     .name = dname, .contexts = HSL, .min_args = 1, .max_args = 1, .type = dtype, .scope = SCOPE_LOCATION, \
     .offset = offsetof(struct gzip_conf, member), .def = text, .usage = usage_text, .doc = doc_text

@@ -115,7 +115,7 @@ static int rate_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const str
 static const struct directive directives[] = {
     {
         .name = "limit_rate",
-        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LOCATION_IF,
         .min_args = 1,
         .max_args = 1,
         .type = CONF_CUSTOM,

@@ -251,7 +251,8 @@ struct told {
 static void tell(struct trace *t, struct exchange *x, const struct conf_pos *pos, slice text)
 {
     struct strb *b = &container_of(t, struct told, trace)->text;
-    strb_printf(b, "%u %.*s|", pos ? pos->line : 0, SLICE_FMT(text));
+    if (pos) /* values of variables are told without a place */
+        strb_printf(b, "%u %.*s|", pos->line, SLICE_FMT(text));
 }
 
 /* Each decision is told with its line. */

@@ -168,7 +168,7 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
         rc = worse(rc, merge_all(cf, m, server, location));
     if (rc != ERR_NOMEM && !cf->partial)
         rc = worse(rc, router_build(cf, m, location));
-    if (rc == OK) {
+    if (rc == OK && !cf->partial) {
         warn_of_missing(cf, m);
         tester_run(cf, m);
     }

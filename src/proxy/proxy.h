@@ -65,6 +65,7 @@ struct redirect_rule {
     struct match match;   /* when is_regex */
     struct template from; /* else: a prefix */
     struct template to;
+    struct conf_pos pos;
 };
 
 struct redirect_list {
@@ -105,6 +106,7 @@ struct proxy_conf {
     uint64_t connect_timeout, read_timeout, send_timeout; /* ms */
     bool buffering, request_buffering;
     uint64_t buffer_size, buffers_n, buffers_size, busy_size;
+    uint64_t busy; /* busy_size, or what it is by default at this very level */
     uint64_t max_temp_file_size;
     const struct bundle_entry *temp_dir; /* proxy_temp_path */
     bool pass_trailers;

@@ -78,15 +78,15 @@ static void compile_fields(struct proxy_conf *c)
     c->plain_fields = c->headers->plain && c->pass_fields && !c->own_body;
 }
 
-static int check_buffers(struct conf_ctx *cf, const struct conf_node *node, const struct proxy_conf *c)
+static int check_buffers(struct conf_ctx *cf, const struct conf_node *node, struct proxy_conf *c)
 {
     uint64_t largest = c->buffer_size > c->buffers_size ? c->buffer_size : c->buffers_size;
-    uint64_t busy = c->busy_size ? c->busy_size : 2 * largest; /* not stored: an inner level has its own */
-    if (busy < largest)
+    c->busy = c->busy_size ? c->busy_size : 2 * largest;
+    if (c->busy < largest)
         return conf_error(cf, node, -1,
                           "\"proxy_busy_buffers_size\" must be equal to or greater than the maximum of the value of "
                           "\"proxy_buffer_size\" and one of the \"proxy_buffers\"");
-    if (busy > (c->buffers_n - 1) * c->buffers_size)
+    if (c->busy > (c->buffers_n - 1) * c->buffers_size)
         return conf_error(cf, node, -1,
                           "\"proxy_busy_buffers_size\" must be less than the size of all \"proxy_buffers\" minus one "
                           "buffer");

@@ -255,7 +255,7 @@ static void test_defaults(void **state)
     assert_int_equal(p->buffer_size, 4096);
     assert_int_equal(p->buffers_n, 8);
     assert_int_equal(p->buffers_size, 4096);
-    assert_int_equal(p->busy_size, 0);
+    assert_int_equal(p->busy, 8192);
     assert_int_equal(p->max_temp_file_size, 0);
     assert_int_equal(p->next_upstream, NEXT_ERROR | NEXT_TIMEOUT);
     assert_int_equal(p->next_tries, 0);

@@ -46,7 +46,7 @@ int redirect_directive(struct conf_ctx *cf, const struct conf_node *node, void *
     struct proxy_conf *c = conf;
     struct redirect_list *l = &c->redirect;
     slice first = node->args[0].text;
-    struct redirect_rule r = { 0 };
+    struct redirect_rule r = { .pos = node->pos };
     if (!node->pos.file) /* the default: what redirect_compile does when nothing is given */
         return OK;
     if (l->off || (node->nargs == 1 && slice_eq(first, SLICE("off")) && l->given))
@@ -74,7 +74,9 @@ static int rule_default(struct conf_ctx *cf, const struct proxy_conf *c, struct 
         from = arena_printf(cf->arena, "%.*s/", SLICE_FMT(c->pass));
     if (!from.p)
         return ERR_NOMEM;
-    *out = (struct redirect_rule){ .from = literal(from), .to = literal(c->has_uri ? c->location : SLICE("/")) };
+    *out = (struct redirect_rule){ .from = literal(from),
+                                   .to = literal(c->has_uri ? c->location : SLICE("/")),
+                                   .pos = c->node->pos };
     return OK;
 }
 
@@ -156,6 +158,8 @@ int redirect_apply(struct exchange *x, const struct proxy_conf *conf, slice valu
             return rc;
         *out =
             arena_printf(&x->arena, "%.*s%.*s%.*s", SLICE_FMT(slice_upto(value, at)), SLICE_FMT(to), SLICE_FMT(rest));
+        exchange_trace(x, r->pos.file ? &r->pos : NULL, "proxy_redirect: \"%.*s\" becomes \"%.*s\"", SLICE_FMT(value),
+                       SLICE_FMT(*out));
         return out->p ? OK : ERR_NOMEM;
     }
     return ERR_NOTFOUND;

@@ -134,6 +134,7 @@ static enum verdict conclude(struct exchange *x, const struct satisfy *c, struct
     x->resp = s->resp;
     x->reply_body = s->body;
     x->local = true;
+    x->plain_page = true;
     if (x->resp.status == 403)
         exchange_log(x, LEVEL_ERROR, "access forbidden by rule");
     return refuse(x, c);

@@ -61,7 +61,7 @@ void spill_answer(struct exchange *x)
     const struct proxy_conf *c = x->proxy->conf;
     uint64_t size = x->resp_spill ? x->resp_spill->size : 0;
     bool room = size + x->resp_pipe.queued - x->resp_pipe.filed <= c->max_temp_file_size;
-    if (room && spill_pipe(x, &x->resp_spill, &x->resp_pipe, c->temp_dir, c->busy_size))
+    if (room && spill_pipe(x, &x->resp_spill, &x->resp_pipe, c->temp_dir, c->busy))
         x->back->ops->kick_in(x->back);
     else
         x->resp_pipe.overflow = false; /* from here on the client's pace is the backend's */

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/answer.h"
+#include "http/transform.h"
 #include "proxy/satisfy.h"
 #include "proxy/step.h"
 
@@ -67,6 +68,7 @@ enum step step_response_policies(struct exchange *x)
         x->entered |= 1u << u->number;
         int rc = u->policy->on_response(x, u->conf);
         if (rc == RESPONSE_REPLACED) {
+            transforms_remove(x);
             step_drop_back(x);
             return STEP_RESPOND;
         }

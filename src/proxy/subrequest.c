@@ -105,7 +105,7 @@ static void fill(struct exchange *x, const struct exchange *parent, slice uri, s
     x->req.method = METHOD_GET;
     x->req.method_text = method_name(METHOD_GET);
     x->req.body = (struct body_fact){ .kind = BODY_NONE };
-    x->req.expect_continue = false;
+    x->req.expect_continue = x->req.upgrade = false; /* what the client wants of its connection is not the child's */
     x->server = parent->server;
     x->log = parent->log;
     x->known = VAR_REQUEST;
@@ -116,6 +116,7 @@ static void fill(struct exchange *x, const struct exchange *parent, slice uri, s
         .args = args,
         .has_args = has_args,
         .internal = true,
+        .redirected = true,
         .rewritten = true,
         .loc = parent->server->base,
     };

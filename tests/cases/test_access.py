@@ -1,6 +1,7 @@
 """allow and deny: the first line that matches the client's address decides. nginx beside hinge answers the same."""
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -96,6 +97,29 @@ def test_inheritance_and_internal_redirects_as_nginx(hinge, backend):
     ours, theirs = pair(hinge, INHERITANCE, origin=backend())
     assert [ours.get(t).status for t in targets] == [theirs.get(t).status for t in targets]
     assert ours.get("/inherits").status == 403 and ours.get("/named").status == 200
+
+
+@needs_nginx
+def test_inside_limit_except_as_nginx(hinge, backend):
+    ours, theirs = pair(hinge, """server { listen %%port%%; allow all;
+        location / { limit_except GET { deny all; } proxy_pass http://%%origin%%; }
+        location /some { limit_except GET POST { allow 127.0.0.1; deny all; } proxy_pass http://%%origin%%; } }""", origin=backend())
+    for target in ("/", "/some"):
+        for method in ("GET", "HEAD", "POST", "DELETE"):
+            assert ours.get(target, method=method).status == theirs.get(target, method=method).status, (target, method)
+    assert ours.get("/", method="DELETE").status == 403
+
+
+def test_the_address_is_that_of_the_real_client(hinge, backend):
+    h = hinge.server("set_real_ip_from 127.0.0.1; location / { deny 192.0.2.0/24; proxy_pass http://%%origin%%; }", origin=backend())
+    assert [h.get("/", f"X-Real-IP: {ip}").status for ip in ("192.0.2.9", "192.0.3.9")] == [403, 200]
+    assert "access forbidden by rule, client: 192.0.2.9" in h.log
+
+
+def test_explain_names_the_line_that_decides(hinge):
+    h = hinge.prepare_http("server { listen %%port%%;\n allow 10.0.0.0/8;\n deny 127.0.0.0/8;\n location / { proxy_pass http://127.0.0.1:1; } }")
+    done = subprocess.run([h.binary, "explain", "/", "-p", f"{h.dir}/", "-c", "nginx.conf", "--from", "127.0.0.1"], capture_output=True, text=True, timeout=60)
+    assert "deny 127.0.0.0/8 decides about 127.0.0.1" in done.stdout and "403" in done.stdout, done
 
 
 def test_a_return_answers_before_access_is_asked(hinge):

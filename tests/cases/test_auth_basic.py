@@ -170,6 +170,18 @@ def test_levels_and_internal_redirects_as_nginx(hinge, backend):
     assert seen[0] == seen[1]
 
 
+@needs_nginx
+def test_inside_limit_except_as_nginx(hinge, backend):
+    text = """server { listen %%port%%; location / { limit_except GET { auth_basic r; auth_basic_user_file %%dir%%/users; } proxy_pass http://%%origin%%; } }"""
+    origin, seen = backend(), []
+    for binary in ({}, {"binary": NGINX}):
+        h = hinge.prepare_http(text, origin=origin, **binary)
+        h.write("users", "tom:{PLAIN}one\n").chmod(0o644)
+        h.start()
+        seen.append([h.get("/", *fields, method=method).status for method in ("GET", "DELETE") for fields in ([], [basic("tom", "one")], [basic("tom", "x")])])
+    assert seen[0] == seen[1] == [200, 200, 200, 401, 200, 401]
+
+
 def test_files_of_variables(hinge, backend):
     h = hinge.prepare_http("""
         server { listen %%port%%; location / { auth_basic r; auth_basic_user_file %%dir%%/users.d/$host.htpasswd; proxy_pass http://%%origin%%; } }

@@ -86,8 +86,7 @@ class Side:
         reached = [(r.method, r.target, r["X-User"], r["X-Mine"], r["X-Login"]) for r in self.origin.requests]
         self.judge.requests.clear()
         self.origin.requests.clear()
-        names = ["X-Judged", "Location", "X-User"] + ["WWW-Authenticate"] * (target != "/page")  # what error_page keeps is for other cases
-        fields = [(n, v) for n, v in res.headers.pairs if n in names]
+        fields = [(n, v) for n, v in res.headers.pairs if n in ("X-Judged", "WWW-Authenticate", "Location", "X-User")]
         return res.status, fields, asked, reached
 
 
@@ -191,6 +190,25 @@ def test_keep_alive_and_pipelining_behind_a_verdict(guarded):
         c.send(b"".join(lines(f"GET /{i} HTTP/1.1", "Host: a", f"X-Want: {want}") for i, want in enumerate(["200", "403", "401", "200"])))
         assert [c.response().status for _ in range(4)] == [200, 403, 401, 200]
     assert len(judge_.requests) == 4
+
+
+def test_an_upgrade_is_the_clients_alone(hinge, backend):
+    """Fields for an upgrade that both locations inherit do not make the judge switch protocols."""
+    def switches(conn):
+        conn.head()
+        conn.send(lines("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: upgrade"), b"hello")
+        conn.hang()
+
+    judge_ = backend(judge)
+    h = hinge.server("""
+        proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+        location / { auth_request /auth; proxy_pass http://%%origin%%; }
+        location = /auth { internal; proxy_pass http://%%judge%%; }""", judge=judge_, origin=backend(switches))
+    with h.connect() as c:
+        res = c.ask(lines("GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: upgrade"))
+        assert res.status == 101 and c.exactly(5) == b"hello"
+    assert judge_.requests[0]["Upgrade"] is None
+    assert h.get("/", "Upgrade: websocket", "Connection: upgrade", "X-Want: 403").status == 403
 
 
 def test_values_of_the_child_are_its_own(hinge, backend):

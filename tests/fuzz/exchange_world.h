@@ -92,6 +92,9 @@ uint64_t worker_connection_number(void)
     "    location /instead { internal; proxy_pass http://one; }\n"                                                     \
     "    location @named { return 200 named; }\n"                                                                      \
     "    location /old { proxy_http_version 1.0; proxy_pass http://rest; }\n"                                          \
+    "    location /trail { add_trailer X-T $uri always; add_header X-H 1; proxy_cookie_flags ~. secure; proxy_pass "   \
+    "http://two; "                                                                                                     \
+    "}\n"                                                                                                              \
     "    location /own { return 200 \"an answer of our own\"; }\n"                                                     \
     "    location /rewritten { rewrite ^/rewritten/(.*)$ /$1?$1 last; rewrite ^ /stream break; proxy_pass "            \
     "http://two; }\n"                                                                                                  \
@@ -116,6 +119,9 @@ uint64_t worker_connection_number(void)
     "    keepalive_timeout 40s 30s;\n"                                                                               \
     "    location / { proxy_pass http://one; }\n"                                                                    \
     "    location /flow { proxy_request_buffering off; proxy_pass http://two; }\n"                                   \
+    "    location /trail { add_trailer X-T $uri always; add_header X-H 1; proxy_cookie_flags ~. secure; proxy_pass " \
+    "http://two; "                                                                                                   \
+    "}\n"                                                                                                            \
     "    location /own { return 404; error_page 404 /instead; }\n"                                                   \
     "  }\n"
 

@@ -171,7 +171,8 @@ static const char *const paths[] = { "/",
                                      "/choose?a=xy",
                                      "/again",
                                      "/asked",
-                                     "/any" };
+                                     "/any",
+                                     "/trail" };
 static const char *const methods[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE" };
 
 static void make_request(unsigned client, uint8_t how, uint8_t where, uint8_t what)
