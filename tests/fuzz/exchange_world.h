@@ -1,6 +1,6 @@
 /*
- * The world of fuzz_exchange.c above the wires: what the program is made of, and two configurations to switch between.
- * One worker, wired by hand.
+ * The world of fuzz_exchange.c and fuzz_tunnel.c above the wires: what the program is made of, and two configurations
+ * to switch between. One worker, wired by hand.
  */
 #ifndef TESTS_FUZZ_EXCHANGE_WORLD_H
 #define TESTS_FUZZ_EXCHANGE_WORLD_H
@@ -68,6 +68,11 @@ uint64_t worker_connection_number(void)
     "  upstream one { server 127.0.0.1:3; keepalive 1; keepalive_requests 3; }\n"                      \
     "  upstream rest { server 127.0.0.1:4 max_fails=1; server 127.0.0.1:5 backup; keepalive 0; }\n"
 
+/* A fuzzer may have locations of its own. */
+#ifndef MORE_LOCATIONS
+#define MORE_LOCATIONS ""
+#endif
+
 #define SERVER_ONE                                                                                                     \
     "  server { listen 127.0.0.1:80;\n"                                                                                \
     "    location / { proxy_pass http://two; }\n"                                                                      \
@@ -105,7 +110,7 @@ uint64_t worker_connection_number(void)
     "    location /again { recursive_error_pages on; proxy_intercept_errors on; error_page 404 500 502 504 /again;\n"  \
     "      proxy_pass http://two; }\n"                                                                                 \
     "    location /moved { return 302 /own; }\n"                                                                       \
-    "    location /merge { proxy_pass http://one/other/; proxy_set_header X-Sum $request_length; }\n"                  \
+    "    location /merge { proxy_pass http://one/other/; proxy_set_header X-Sum $request_length; }\n" MORE_LOCATIONS   \
     "    location /asked { auth_request /judge; auth_request_set $judged $upstream_status; proxy_pass http://two; }\n" \
     "    location /any { satisfy any; deny all; auth_request /judge; proxy_pass http://one;\n"                         \
     "      error_page 401 403 500 /instead; }\n"                                                                       \
