@@ -188,7 +188,6 @@ static int default_name(struct conf_ctx *cf, struct server_build *s)
     struct server_name *n = arena_new(cf->arena, struct server_name);
     if (!n)
         return ERR_NOMEM;
-    n->kind = NAME_EXACT;
     s->names = n;
     return OK;
 }

@@ -10,19 +10,18 @@
 #ifndef PROXY_SERVER_NAME_H
 #define PROXY_SERVER_NAME_H
 
-#include "base/map.h"
 #include "conf/generation.h"
+#include "http/masks.h"
 #include "http/match.h"
 #include "http/route.h"
 
-enum name_kind { NAME_EXACT, NAME_HEAD, NAME_TAIL, NAME_DOT, NAME_REGEX };
-
 /* A name of a server, as its server_name directive gave it. */
 struct server_name {
-    enum name_kind kind;
+    bool regex;
+    enum mask_kind kind;          /* of others */
     slice text;                   /* lower case: "a.b", "*.a.b", "a.*", ".a.b", or the expression with its '~' */
     slice key;                    /* of the text, what is looked up: "a.b", "a.b", "a", "a.b" */
-    struct match match;           /* NAME_REGEX */
+    struct match match;           /* of a regex */
     const struct conf_node *node; /* where it was written; NULL: the empty name of a server without names */
     int arg;
     struct server_name *next;
@@ -35,8 +34,7 @@ struct name_regex {
 };
 
 struct name_table {
-    struct map exact, head, tail;      /* key -> struct server */
-    unsigned head_labels, tail_labels; /* of the longest wildcard of its kind */
+    struct masks masks; /* -> struct server */
     struct name_regex *regexes, **regexes_end;
     struct gen_cleanup cleanup;
 };
