@@ -109,10 +109,14 @@ struct var *var_define(struct conf_ctx *cf, const struct var_def *def, const str
     struct var *v = var_use(cf, name, where);
     if (!v)
         return NULL;
-    if (defined(v) || (v->settable && !def->changeable))
+    bool again = defined(v);
+    if (again ? v->def == map_get(&cf->schema->vars, v->name) || !v->def->changeable : v->settable && !def->changeable)
         return duplicate(cf, name, where);
+    if (again)
+        conf_diag_add(cf->diag, CONF_WARN, pos_of(where), SLICE("this definition counts, the one before does not"),
+                      "variable \"%.*s\" is defined twice", SLICE_FMT(name));
     assert(!def->prefix && slice_eq(v->name, name));
-    bool client = v->settable && v->client; /* a capture of that name may have been declared before */
+    bool client = v->client && (again || v->settable); /* a capture of that name may have been declared before */
     set_def(v, def);
     v->client |= client;
     v->settable = false;

@@ -79,7 +79,8 @@ struct var *var_use(struct conf_ctx *cf, slice name, const struct conf_arg *wher
 struct var *var_declare(struct conf_ctx *cf, slice name, const struct conf_arg *where);
 /*
  * Makes a variable that the configuration itself defines with a getter (`map`). `def` lives in cf's arena and has the
- * name in lower case; the name must not be defined yet, nor assigned anywhere unless it is changeable.
+ * name in lower case. The name must not be a built-in one, nor assigned anywhere unless `def` is changeable. Of two
+ * changeable definitions of the configuration the later one counts, with a warning (nginx says nothing).
  */
 struct var *var_define(struct conf_ctx *cf, const struct var_def *def, const struct conf_arg *where);
 /* After everything was applied and merged: reports every variable that is used and that nothing offers. */

@@ -118,8 +118,12 @@ static void changeable(void **state)
     assert_ptr_equal(v->def, &last);
     assert_false(v->settable);
     assert_true(v->client);
-    assert_null(var_define(&f->cf, &last, NULL)); /* but defined only once */
-    expect_messages(&f->b, "the duplicate \"last\" variable");
+    static const struct var_def again = { .name = "last", .get = get_nothing, .changeable = true };
+    assert_ptr_equal(var_define(&f->cf, &again, NULL), v); /* the later definition counts */
+    assert_ptr_equal(v->def, &again);
+    assert_true(v->client);
+    assert_int_equal(f->b.diag.errors, 0);
+    expect_messages(&f->b, "variable \"last\" is defined twice");
 }
 
 static struct template *compiled(struct fixture *f, const char *text)
