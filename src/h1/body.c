@@ -43,6 +43,7 @@ static enum h1_pump put_chunked(struct h1_conn *c, size_t *taken)
             return H1_PUMP_BIG;
         pipe_put(c->end.in, PIECE_LOAN, run);
         at += used;
+        b->wire += used;
         b->seen += run.n;
         b->done = b->chunked->done;
     }
@@ -66,6 +67,7 @@ static enum h1_pump offer_input(struct h1_conn *c)
             return H1_PUMP_BIG;
         if (!pipe_put(c->end.in, PIECE_LOAN, slice_of(c->in, taken)))
             return H1_PUMP_FULL;
+        b->wire += taken;
         b->seen += taken;
         if (b->kind == H1_BODY_LENGTH) {
             b->left -= taken;
@@ -137,6 +139,7 @@ static enum h1_pump read_direct(struct h1_conn *c, size_t want)
     enum h1_pump r = fill_pipe(c, cap, &got);
     if (!got)
         return r;
+    b->wire += got;
     b->seen += got;
     b->left -= got;
     b->done = b->left == 0;

@@ -32,6 +32,7 @@ struct h1_body {
     uint64_t left;              /* H1_BODY_LENGTH */
     uint64_t limit;             /* bytes of body that are allowed at most; 0: any */
     uint64_t seen;              /* body bytes so far */
+    uint64_t wire;              /* the same with the framing of chunks */
     struct h1_chunked *chunked; /* in the exchange's arena */
     struct fields *trailers;    /* collected here, or NULL */
 };

@@ -312,6 +312,7 @@ static void begin_request(struct h1_server *s, const struct h1_head *h, size_t l
         count_head(s->c.w, h);
     h1_conn_consume(&s->c, len); /* the slices of h are gone with it */
     x->received = len;
+    x->req.pipelined = s->pipelined;
     if (rc == ERR_SYNTAX) {
         refuse(s, x, e);
         return;
@@ -452,6 +453,7 @@ void h1_server_next(struct h1_server *s, bool keep, bool unread)
     timer_clear(&s->c.out_timer);
     if (keep) {
         s->state = SERVER_HEAD;
+        s->pipelined = s->c.in_n > 0;
         worker_gauge_add(&w->writing, -1);
         timer_set(&w->loop, &s->c.in_timer, s->idle_ms);
         task_post(&w->loop, &s->next);

@@ -31,6 +31,7 @@ struct h1_server {
     bool asked;         /* kick_in was called: the body is wanted */
     bool must_continue; /* the client waits for a 100 */
     bool partial;       /* SERVER_HEAD: part of a head has come, counted in worker.reading */
+    bool pipelined;     /* when the last exchange ended, the next request had begun to come */
     bool last;          /* no request after this one: the generation's listener is gone */
     bool delayed;       /* TCP_NODELAY, which the listener gave, was taken off: tcp_nodelay off */
     bool broken;        /* the answer could not be ended well: cut, do not linger */

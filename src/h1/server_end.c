@@ -130,7 +130,7 @@ static int server_send_head(struct end *e, struct exchange *x)
         return rc;
     if (unlikely(s->delayed == k->tcp_nodelay))
         set_delay(s, k->tcp_nodelay);
-    s->keep = keep;
+    s->keep = x->req.keep_alive = keep;
     s->idle_ms = k->keepalive_timeout;
     bool no_body = x->req.method == METHOD_HEAD || x->resp.status == 304;
     h1_out_begin(&s->c.out, head, no_body ? H1_FRAME_NONE : f, length);
@@ -197,9 +197,9 @@ static void body_wanted(struct h1_server *s)
 {
     struct exchange *x = s->c.end.x;
     struct worker *w = s->c.w;
-    uint64_t seen = s->c.body.seen;
+    uint64_t wire = s->c.body.wire;
     enum h1_pump r = h1_body_pump(&s->c);
-    x->received += s->c.body.seen - seen;
+    x->received += s->c.body.wire - wire;
     timer_clear(&s->c.in_timer);
     switch (r) {
     case H1_PUMP_WAIT:

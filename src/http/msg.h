@@ -96,10 +96,11 @@ struct request {
     uint8_t minor;     /* HTTP/1.minor; other protocols count as 1 */
     bool has_query;    /* the target has a '?' */
     bool path_changed; /* raw_path had dot segments or merged slashes: the normal form goes out instead */
-    bool keep_alive;   /* the peer would keep the connection */
+    bool keep_alive;   /* the peer would keep the connection; with the answer's head on its way: it is kept */
     bool expect_continue;
     bool te_trailers;
     bool upgrade; /* the connection may switch to a protocol that its Upgrade (in hop) names */
+    bool pipelined; /* it had begun to come before the answer to the one before was sent */
 };
 
 struct response {

@@ -34,7 +34,8 @@ static int get_remote_port(struct exchange *x, const struct var *v, slice *out)
 {
     struct addr a;
     client_peer(x->client, &a);
-    return addr_port(&a) ? var_number(x, addr_port(&a), out) : ERR_NOTFOUND;
+    *out = SLICE(""); /* nginx knows an empty one on unix sockets */
+    return addr_port(&a) ? var_number(x, addr_port(&a), out) : OK;
 }
 
 static int get_server_addr(struct exchange *x, const struct var *v, slice *out)
@@ -54,9 +55,10 @@ static int get_server_addr(struct exchange *x, const struct var *v, slice *out)
 static int get_server_port(struct exchange *x, const struct var *v, slice *out)
 {
     struct addr a;
-    if (!client_local(x->client, &a) || addr_port(&a) == 0)
+    if (!client_local(x->client, &a))
         return ERR_NOTFOUND;
-    return var_number(x, addr_port(&a), out);
+    *out = SLICE("");
+    return addr_port(&a) ? var_number(x, addr_port(&a), out) : OK;
 }
 
 /* ---- the connection ---- */
@@ -135,6 +137,8 @@ static void read_hostname(void)
 {
     if (gethostname(hostname, sizeof(hostname) - 1) != 0)
         hostname[0] = '\0';
+    for (char *p = hostname; *p; p++)
+        *p = ascii_lower(*p);
 }
 
 static int get_hostname(struct exchange *x, const struct var *v, slice *out)
@@ -176,7 +180,7 @@ static const struct var_def vars[] = {
     { "time_iso8601", false, VAR_REQUEST, false, 0, get_time_iso8601, "The time in the form of ISO 8601." },
     { "request_time", false, VAR_REQUEST, false, 0, get_request_time,
       "How long the request has taken since its first bytes, in seconds with milliseconds." },
-    { "hostname", false, VAR_REQUEST, false, 0, get_hostname, "The name of this host." },
+    { "hostname", false, VAR_REQUEST, false, 0, get_hostname, "The name of this host, in lower case." },
     { "pid", false, VAR_REQUEST, true, 0, get_pid, "The process that serves the request." },
     { "nginx_version", false, VAR_REQUEST, false, (uintptr_t) "1.31.5", get_text,
       "The level of nginx's configuration language that is understood." },

@@ -136,33 +136,63 @@ static int get_known_field(struct exchange *x, const struct var *v, slice *out)
     return OK;
 }
 
+/* As the client wrote it; of a body in chunks its length, once it is there (nginx 1.21). */
 static int get_content_length(struct exchange *x, const struct var *v, slice *out)
 {
-    return x->req.body.kind == BODY_LENGTH ? var_number(x, x->req.body.length, out) : ERR_NOTFOUND;
+    const struct field *f = fields_find(&x->req.hop, TOK_CONTENT_LENGTH);
+    if (f)
+        return var_some(f->value, out);
+    if (x->req.body.kind == BODY_LENGTH)
+        return var_number(x, x->req.body.length, out);
+    bool whole = x->req.body.kind == BODY_UNKNOWN && x->req_pipe.state == PIPE_EOF;
+    return whole ? var_number(x, x->req_pipe.put, out) : ERR_NOTFOUND;
 }
 
-/* One pair of a Cookie field: NAME=VALUE, white space around the name and before the value dropped. */
-static bool cookie_pair(slice pair, slice want, slice *out)
+static slice skip_spaces(slice s)
 {
-    slice name, value;
-    if (!slice_cut(slice_trim(pair), '=', &name, &value) || !slice_ieq(slice_trim(name), want))
-        return false;
-    *out = slice_trim(value);
-    return true;
+    while (s.n && s.p[0] == ' ')
+        s = slice_from(s, 1);
+    return s;
+}
+
+/* Behind the next ';' or ',' and spaces. */
+static slice next_pair(slice s)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] != ';' && s.p[n] != ',')
+        n++;
+    return skip_spaces(slice_from(s, n + 1));
+}
+
+/*
+ * The value of a cookie in a Cookie field, by nginx's reading: pairs part at ';' and ',', a value ends at ';' alone and
+ * keeps the spaces at its end. The byte behind a name that has no '=' is passed over, whatever it is.
+ */
+static bool cookie_in(slice field, slice name, slice *out)
+{
+    slice s = field, value, rest;
+    while (s.n) {
+        if (!slice_istarts(s, name)) {
+            s = next_pair(s);
+            continue;
+        }
+        s = skip_spaces(slice_from(s, name.n));
+        if (s.n && s.p[0] == '=') {
+            value = skip_spaces(slice_from(s, 1));
+            slice_cut(value, ';', &value, &rest);
+            *out = value;
+            return true;
+        }
+        s = next_pair(slice_from(s, 1));
+    }
+    return false;
 }
 
 static int get_cookie(struct exchange *x, const struct var *v, slice *out)
 {
     for (uint32_t i = 0; i < x->req.fields.n; i++) {
         const struct field *f = &x->req.fields.v[i];
-        slice rest = f->value, one;
-        if (f->token != TOK_COOKIE)
-            continue;
-        while (slice_cut(rest, ';', &one, &rest)) {
-            if (cookie_pair(one, v->arg, out))
-                return OK;
-        }
-        if (cookie_pair(rest, v->arg, out))
+        if (f->token == TOK_COOKIE && cookie_in(f->value, v->arg, out))
             return OK;
     }
     return ERR_NOTFOUND;
@@ -175,6 +205,14 @@ static int get_remote_user(struct exchange *x, const struct var *v, slice *out)
     struct basic b;
     int rc = f ? basic_parse(&x->arena, f->value, &b) : ERR_NOTFOUND;
     return rc == OK ? var_some(b.user, out) : rc;
+}
+
+/* ---- the body ---- */
+
+/* Its value is assigned when the body is gathered (proxy/step_body.c); before that, and elsewhere, there is none. */
+static int get_body(struct exchange *x, const struct var *v, slice *out)
+{
+    return ERR_NOTFOUND;
 }
 
 /* ---- sizes, identity ---- */
@@ -210,13 +248,20 @@ slice exchange_scheme(const struct exchange *x)
     return SLICE("http");
 }
 
+static int get_pipe(struct exchange *x, const struct var *v, slice *out)
+{
+    *out = x->req.pipelined ? SLICE("p") : SLICE(".");
+    return OK;
+}
+
 static int get_scheme(struct exchange *x, const struct var *v, slice *out)
 {
     *out = exchange_scheme(x);
     return OK;
 }
 
-static int get_https(struct exchange *x, const struct var *v, slice *out)
+/* Known, and empty: what this version does not speak. */
+static int get_empty(struct exchange *x, const struct var *v, slice *out)
 {
     *out = SLICE("");
     return OK;
@@ -237,7 +282,9 @@ static const struct var_def vars[] = {
       "The method; after error_page, that of the new pass." },
     { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0 or HTTP/1.1." },
     { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\"." },
-    { "https", false, VAR_REQUEST, false, 0, get_https, "\"on\" on a TLS connection, else empty." },
+    { "https", false, VAR_REQUEST, false, 0, get_empty, "\"on\" on a TLS connection, else empty." },
+    { "http2", false, VAR_REQUEST, false, 0, get_empty, "The protocol on an HTTP/2 connection, else empty." },
+    { "http3", false, VAR_REQUEST, false, 0, get_empty, "The protocol on an HTTP/3 connection, else empty." },
     { "host", false, VAR_REQUEST, false, 0, get_host,
       "The host of the request in lower case, without its port; else the server's name.", true },
     { "request_port", false, VAR_REQUEST, true, 0, get_request_port, "The port that the request's host names.", true },
@@ -255,12 +302,18 @@ static const struct var_def vars[] = {
     { "http_referer", false, VAR_REQUEST, false, TOK_REFERER, get_known_field, "The Referer field.", true },
     { "content_type", false, VAR_REQUEST, false, TOK_CONTENT_TYPE, get_known_field, "The request's Content-Type.",
       true },
-    { "content_length", false, VAR_REQUEST, false, 0, get_content_length, "The request's Content-Length." },
+    { "content_length", false, VAR_REQUEST, false, 0, get_content_length,
+      "The request's Content-Length; of a body in chunks its length once it is there." },
     { "remote_user", false, VAR_REQUEST, true, 0, get_remote_user, "The name in Basic credentials, checked or not.",
       true },
     { "server_name", false, VAR_REQUEST, false, 0, get_server_name, "The first name of the server." },
     { "request_length", false, VAR_REQUEST, false, 0, get_request_length,
       "Bytes of the request so far: line, head and body." },
+    { "pipe", false, VAR_REQUEST, false, 0, get_pipe, "\"p\" if the request was pipelined, else \".\"." },
+    { "request_body", false, VAR_ROUTE, false, 0, get_body,
+      "The request's body, once it was gathered in memory for proxy_pass; empty when it went to a file.", true },
+    { "request_body_file", false, VAR_ROUTE, false, 0, get_body,
+      "Empty: the temporary files of bodies have no names." },
     { "request_id", false, VAR_REQUEST, false, 0, get_request_id, "16 random bytes in hexadecimal." },
     CAPTURE(1),
     CAPTURE(2),

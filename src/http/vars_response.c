@@ -36,7 +36,8 @@ static int get_completion(struct exchange *x, const struct var *v, slice *out)
 /* Fields that the codec writes are not in the list: they follow from facts. */
 static int get_sent_length(struct exchange *x, const struct var *v, slice *out)
 {
-    return x->resp.body.kind == BODY_LENGTH ? var_number(x, x->resp.body.length, out) : ERR_NOTFOUND;
+    const struct body_fact *b = x->req.method == METHOD_HEAD ? &x->resp.declared : &x->resp.body;
+    return b->kind == BODY_LENGTH ? var_number(x, b->length, out) : ERR_NOTFOUND;
 }
 
 static int get_sent_encoding(struct exchange *x, const struct var *v, slice *out)
@@ -45,10 +46,25 @@ static int get_sent_encoding(struct exchange *x, const struct var *v, slice *out
     return chunked ? var_some(SLICE("chunked"), out) : ERR_NOTFOUND;
 }
 
+static int get_sent_connection(struct exchange *x, const struct var *v, slice *out)
+{
+    *out = x->resp.status == 101 ? SLICE("upgrade") : x->req.keep_alive ? SLICE("keep-alive") : SLICE("close");
+    return OK;
+}
+
 static int get_sent_field(struct exchange *x, const struct var *v, slice *out)
 {
-    slice joint = slice_ieq(v->arg, SLICE("set_cookie")) ? SLICE("; ") : SLICE(", ");
-    return var_fields(x, &x->resp.fields, NULL, v->arg, joint, out);
+    return var_fields(x, &x->resp.fields, NULL, v->arg, SLICE(", "), out);
+}
+
+/* Trailers go out with a body in chunks alone. */
+static int get_sent_trailer(struct exchange *x, const struct var *v, slice *out)
+{
+    slice chunked;
+    const struct pipe *p = x->front ? x->front->out : NULL;
+    if (!p || !p->trailers || get_sent_encoding(x, v, &chunked) != OK)
+        return ERR_NOTFOUND;
+    return var_fields(x, p->trailers, NULL, v->arg, SLICE(", "), out);
 }
 
 static const struct var_def vars[] = {
@@ -61,6 +77,9 @@ static const struct var_def vars[] = {
     { "sent_http_content_length", false, VAR_RESPONSE, false, 0, get_sent_length, "The answer's Content-Length." },
     { "sent_http_transfer_encoding", false, VAR_RESPONSE, false, 0, get_sent_encoding,
       "\"chunked\" when the answer is sent so." },
+    { "sent_http_connection", false, VAR_RESPONSE, false, 0, get_sent_connection,
+      "What becomes of the connection: close, keep-alive or upgrade." },
+    { "sent_trailer_", true, VAR_END, false, 0, get_sent_trailer, "The trailer field of that name of the answer." },
     { "sent_http_", true, VAR_RESPONSE, false, 0, get_sent_field,
       "The answer's field of that name ('_' for '-'); several are joined." },
 };

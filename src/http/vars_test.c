@@ -197,12 +197,14 @@ static void request(void **state)
         { "$args", "x=1&Y=%20&x=3&e=&f" },
         { "$is_args$query_string", "?x=1&Y=%20&x=3&e=&f" },
         { "$arg_x|$arg_y|$arg_e|$arg_f|$arg_none", "1|%20|||" },
-        { "$cookie_a|$cookie_name|$cookie_b|$cookie_c|$cookie_d", "1|v=1|2|\"3\"|" },
+        { "$cookie_a|$cookie_name|$cookie_b|$cookie_c|$cookie_d", "1|v=1 |2|\"3\"|" },
         { "$http_user_agent|$http_referer", "agent|" },
         { "$http_x_two|$http_under_score", "one, two|u" },
         { "$http_cookie", "a=1; name=v=1 ; B=2; c=\"3\"" },
         { "$http_upgrade|$http_connection", "websocket|upgrade" },
         { "$content_type $content_length", "text/x 12" },
+        { "$pipe|$http2|$http3", ".||" },
+        { "$request_body|$request_body_file", "|" },
         { "$remote_user", "user" },
         { "$server_name", "first.name" },
         { "$request_length", "345" },
@@ -231,6 +233,56 @@ static void connection(void **state)
     assert_int_equal(got.n, 4);
     assert_memory_equal(got.p, "\xc0\x00\x02\x07", 4);
     fixture_free(f);
+}
+
+/* A Cookie field as nginx reads it, through the one getter. */
+static const char *cookie_text;
+
+static void with_cookie(struct fixture *f)
+{
+    f->x.req.fields.n = 0;
+    add(&f->x, &f->x.req.fields, "Cookie", cookie_text);
+}
+
+static void cookies(void **state)
+{
+    static const struct {
+        const char *field, *value;
+    } table[] = {
+        { "sid=1", "1" },          { "SID=1", "1" },        { "a=b; sid=1", "1" },       { "a=b;sid=1;c=d", "1" },
+        { "a=b,sid=1;c=d", "1" },  { "sid = 1 ; b", "1 " }, { "sid=a,b; c", "a,b" },     { "xsid=1", "" },
+        { "sidx=1", "" },          { "sid", "" },           { "sid; sid=2", "" },        { "sid; x; sid=2", "2" },
+        { "sid=", "" },            { "sid==x", "=x" },      { "a=\"sid=1; sid=2", "2" }, { "", "" },
+        { ";;,sid=3", "3" },       { "sid\t=1", "" },       { "a=sid=1", "" },           { "sid  =  x", "x" },
+    };
+    for (size_t i = 0; i < array_len(table); i++) {
+        cookie_text = table[i].field;
+        check("$cookie_sid", table[i].value, with_cookie);
+    }
+}
+
+static void lengths(struct fixture *f)
+{
+    add(&f->x, &f->x.req.hop, "Content-Length", "0012");
+}
+
+static void chunks(struct fixture *f)
+{
+    f->x.req.body = (struct body_fact){ BODY_UNKNOWN, 0 };
+    f->x.req_pipe.put = 44;
+}
+
+static void all_chunks(struct fixture *f)
+{
+    chunks(f);
+    f->x.req_pipe.state = PIPE_EOF;
+}
+
+static void content_length(void **state)
+{
+    check("$content_length", "0012", lengths);
+    check("$content_length", "", chunks);
+    check("$content_length", "44", all_chunks);
 }
 
 static void by_unix_socket(struct fixture *f)
@@ -280,12 +332,43 @@ static void paged(struct fixture *f)
     f->x.override_status = 404;
 }
 
+static void kept(struct fixture *f)
+{
+    answered(f);
+    f->x.req.keep_alive = true;
+    f->x.req.pipelined = true;
+}
+
+static void headed(struct fixture *f)
+{
+    answered(f);
+    f->x.req.method = METHOD_HEAD;
+    f->x.resp.declared = (struct body_fact){ BODY_LENGTH, 7 };
+}
+
+static void trailed(struct fixture *f)
+{
+    ended(f);
+    struct fields *t = arena_new(&f->x.arena, struct fields);
+    struct end *front = arena_new(&f->x.arena, struct end);
+    add(&f->x, t, "X", "one");
+    add(&f->x, t, "x", "two");
+    f->x.resp_pipe.trailers = t;
+    front->out = &f->x.resp_pipe;
+    f->x.front = front;
+}
+
 static void response(void **state)
 {
     check("$status $bytes_sent $body_bytes_sent", "404 500 99", answered);
     check("$sent_http_content_type $sent_http_content_length $sent_http_transfer_encoding", "a/b 99 ", answered);
-    check("$sent_http_set_cookie|$sent_http_x", "a; b|", answered);
+    check("$sent_http_set_cookie|$sent_http_x", "a, b|", answered);
     check("$request_completion", "", answered);
+    check("$sent_http_connection", "close", answered);
+    check("$sent_http_connection $pipe", "keep-alive p", kept);
+    check("$sent_http_content_length", "7", headed);
+    check("$sent_trailer_x|$sent_trailer_y", "one, two|", trailed);
+    check("$sent_trailer_x", "", answered);
     check("$status $request_completion $sent_http_transfer_encoding", "499 OK chunked", ended);
     check("$status|$sent_http_content_type", "000|", NULL);
     check("$status", "404", paged);
@@ -328,6 +411,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request),
+        cmocka_unit_test(cookies),
+        cmocka_unit_test(content_length),
         cmocka_unit_test(connection),
         cmocka_unit_test(missing),
         cmocka_unit_test(response),

@@ -127,6 +127,7 @@ struct proxy_conf {
     bool intercept_errors;
     bool socket_keepalive;
     bool ignore_client_abort;
+    const struct var *body_var; /* $request_body, when the configuration uses it; else NULL */
 };
 
 extern struct feature proxy_feature;

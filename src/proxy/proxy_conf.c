@@ -106,6 +106,7 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
         return OK;
     if (cf->spoiled)
         return pass_compile(cf, c); /* hosts that nobody knows */
+    c->body_var = map_get(&cf->vars, SLICE("request_body"));
     int rc = check_buffers(cf, node, c);
     if (rc == OK)
         rc = headers_compile(cf, c, parent);

@@ -2,6 +2,9 @@
  * Body: with proxy_request_buffering the request body is gathered before a backend is bothered, so that a slow client
  * holds none. What fits client_body_buffer_size waits in memory; what does not is spilled (proxy/spill.c).
  */
+#include <string.h>
+
+#include "base/attr.h"
 #include "proxy/error_page.h"
 #include "proxy/spill.h"
 #include "proxy/step.h"
@@ -28,7 +31,22 @@ static bool asked_again(const struct exchange *x)
 static bool in_hand(struct exchange *x)
 {
     const struct end_ops *front = x->front->ops;
-    return front->in_hand && !asked_again(x) && front->in_hand(x->front, x->pass.loc->client->body_buffer_size);
+    return front->in_hand && !asked_again(x) && !x->proxy->conf->body_var && front->in_hand(x->front, x->pass.loc->client->body_buffer_size);
+}
+
+/* $request_body, for the rest of the exchange. One that does not fit the exchange's memory stays empty. */
+static void keep_body(struct exchange *x, const struct var *v)
+{
+    struct iovec iov[PIPE_PIECES];
+    size_t total, at = 0;
+    int n = pipe_iov(&x->req_pipe, iov, PIPE_PIECES, &total);
+    char *text = total == x->req_pipe.queued && total ? arena_bytes(&x->arena, total) : NULL;
+    for (int i = 0; text && i < n; i++) {
+        memcpy(text + at, iov[i].iov_base, iov[i].iov_len);
+        at += iov[i].iov_len;
+    }
+    if (text)
+        exchange_var_set(x, v, slice_of(text, total));
 }
 
 enum step step_body(struct exchange *x)
@@ -44,6 +62,8 @@ enum step step_body(struct exchange *x)
     if (x->events & X_FRONT_BODY) {
         /* What was gathered can be offered again: to the next peer, or by the next pass (error_page). */
         x->req_pipe.retain = true;
+        if (unlikely(x->proxy->conf->body_var != NULL))
+            keep_body(x, x->proxy->conf->body_var);
         return STEP_CONNECT;
     }
     if (x->events & X_FRONT_FAILED)

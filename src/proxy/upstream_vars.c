@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
+#include "http/vars.h"
 #include "proxy/proxy.h"
 
 enum { TEXT_LIMIT = 64 << 10 };
@@ -159,7 +160,7 @@ static int get_field(struct exchange *x, const struct var *v, slice *out)
     return ERR_NOTFOUND;
 }
 
-/* The value of the cookie of that name in the first Set-Cookie that sets it. */
+/* The value of the cookie of that name in the first Set-Cookie that sets it; spaces at its end belong to it (nginx). */
 static bool cookie_value(const struct fields *f, slice name, slice *out)
 {
     for (uint32_t i = 0; i < f->n; i++) {
@@ -168,11 +169,26 @@ static bool cookie_value(const struct fields *f, slice name, slice *out)
             continue;
         slice_cut(pair, ';', &pair, &attributes);
         if (slice_cut(pair, '=', &key, &value) && slice_ieq(slice_trim(key), name)) {
-            *out = slice_trim(value);
+            while (value.n && value.p[0] == ' ')
+                value = slice_from(value, 1);
+            *out = value;
             return true;
         }
     }
     return false;
+}
+
+/* Trailers are read when they are passed on (proxy_pass_trailers, and a client that asks for them). */
+static int get_trailer(struct exchange *x, const struct var *v, slice *out)
+{
+    const struct fields *f = backends_answer(x) == &x->resp ? x->resp_pipe.trailers : NULL;
+    return f ? var_fields(x, f, NULL, v->arg, SLICE(", "), out) : ERR_NOTFOUND;
+}
+
+/* Answers are not cached, so there is never a status of a cache. */
+static int get_no_cache(struct exchange *x, const struct var *v, slice *out)
+{
+    return ERR_NOTFOUND;
 }
 
 static int get_cookie(struct exchange *x, const struct var *v, slice *out)
@@ -242,6 +258,15 @@ static const struct var_def vars[] = {
       .known = VAR_UPSTREAM,
       .get = get_cookie,
       .doc = "A cookie that the backend's answer sets." },
+    { .name = "upstream_trailer_",
+      .prefix = true,
+      .known = VAR_END,
+      .get = get_trailer,
+      .doc = "A trailer field of the backend's answer, if trailers are passed on." },
+    { .name = "upstream_cache_status",
+      .known = VAR_UPSTREAM,
+      .get = get_no_cache,
+      .doc = "Empty: answers are not cached." },
     { .name = "proxy_host",
       .known = VAR_ROUTE,
       .get = get_proxy_host,
