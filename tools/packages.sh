@@ -10,7 +10,7 @@ set -eu
 
 build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
- python3 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist"
+ haproxy python3 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist python3-websockets"
 bench="nginx-core haproxy libssl-dev python3 openssl"
 lint="clang-format clang-tidy cppcheck"
 
