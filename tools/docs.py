@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The documentation that comes from the directive tables: docs/directives.md, and a table in docs/from-nginx.md.
+"""The documentation that comes from the directive tables: docs/directives.md, and lists in docs/from-nginx.md.
 
     tools/docs.py build/hinge            writes them
     tools/docs.py --check build/hinge    says what is not as it would be written, and exits 1
 
-docs/directives.md is what the binary prints with --docs. In docs/from-nginx.md the table of directives that are accepted
-without effect is made of the same text: one row for each reason.
+docs/directives.md is what the binary prints with --docs. Of the same text three parts of docs/from-nginx.md are made: the
+table of directives that are accepted without effect (one row for each reason), the list of those that mean the same as
+in nginx (all that no table names), and, from src/conf/nginx_names.def, the list of those that are not there.
 """
 import difflib
 import re
@@ -48,6 +49,53 @@ def with_table(page, rows):
     return before + rows + after[old.end():]
 
 
+def marked(page, name):
+    """What stands between the marks of that name."""
+    return page.split(f"<!-- {name}: begin -->\n")[1].split(f"<!-- {name}: end -->")[0]
+
+
+def with_marked(page, name, text):
+    before, after = page.split(f"<!-- {name}: begin -->\n")
+    return f"{before}<!-- {name}: begin -->\n{text}{after[after.index(f'<!-- {name}: end -->'):]}"
+
+
+def named(rows):
+    """The names in the first column of a table."""
+    return {n for row in rows.splitlines()[2:] for n in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def unsupported(manual):
+    """Directives that are known only to be refused."""
+    return {n for n, text in re.findall(r"^### (\w+)\n(.*?)(?=^##)", manual, re.M | re.S) if "\nNot supported in this version" in text}
+
+
+def same(page, manual):
+    """Directives of the manual that no table of the page names, as a paragraph."""
+    purpose = page.split("## What differs on purpose")[1].split("\n## ")[0]
+    known = set(re.findall(r"^### (\w+)$", manual, re.M)) - {"Variables"}
+    others = named(marked(page, "differs")) | named(marked(page, "own")) | {n for n, _ in tuning(manual)} | unsupported(manual)
+    others |= {n for row in purpose.splitlines() if row.startswith("|") for n in re.findall(r"`(\w+)`", row.split("|")[1])}
+    unknown = (named(marked(page, "differs")) | named(marked(page, "own"))) - known
+    if unknown:
+        raise ValueError(f"docs/from-nginx.md names directives that are not there: {sorted(unknown)}")
+    return ", ".join(f"`{n}`" for n in sorted(known - others)) + ".\n"
+
+
+def missing(manual):
+    """Directives of nginx, mail apart, that are not there."""
+    text = (DOCS.parent / "src/conf/nginx_names.def").read_text()
+    names = unsupported(manual)
+    for own in re.findall(r'NAMES\("",((?:\s*"[^"]*")+)\)', text):
+        names.update(" ".join(re.findall(r'"([^"]*)"', own)).split())
+    return ", ".join(f"`{n}`" for n in sorted(names)) + ".\n"
+
+
+def lists(page, manual):
+    page = with_table(page, table(tuning(manual)))
+    page = with_marked(page, "same", same(page, manual))
+    return with_marked(page, "missing", missing(manual))
+
+
 def main(args):
     check = args[:1] == ["--check"]
     if len(args) != 1 + check:
@@ -56,7 +104,7 @@ def main(args):
     manual = subprocess.run([args[-1], "--docs"], stdout=subprocess.PIPE, text=True, check=True).stdout
     from_nginx = DOCS / "from-nginx.md"
     wrong = 0
-    for path, text in ((DOCS / "directives.md", manual), (from_nginx, with_table(from_nginx.read_text(), table(tuning(manual))))):
+    for path, text in ((DOCS / "directives.md", manual), (from_nginx, lists(from_nginx.read_text(), manual))):
         now = path.read_text() if path.exists() else ""
         if check and now != text:
             wrong += 1
