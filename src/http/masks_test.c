@@ -18,14 +18,12 @@ static void forms(void **state)
     static const struct {
         const char *text, *key;
         enum mask_kind kind;
-    } good[] = {
-        { "a.b", "a.b", MASK_EXACT },   { "", "", MASK_EXACT },          { ".", ".", MASK_EXACT },
-        { "*.a.b", "a.b", MASK_HEAD },  { ".a.b", "a.b", MASK_BOTH },    { "a.b.*", "a.b", MASK_TAIL },
-        { "*.com", "com", MASK_HEAD },  { "www.*", "www", MASK_TAIL },   { "a.", "a.", MASK_EXACT },
-        { "*.a.b.", "a.b.", MASK_HEAD }
-    };
-    static const char *const bad[] = { "*", "*.", "**", "*.*", "a*.b", "a.*.b", "*a.b", "*.a.*", ".*", ".a.*", "a..b",
-                                       "..a", "*..a" };
+    } good[] = { { "a.b", "a.b", MASK_EXACT },   { "", "", MASK_EXACT },        { ".", ".", MASK_EXACT },
+                 { "*.a.b", "a.b", MASK_HEAD },  { ".a.b", "a.b", MASK_BOTH },  { "a.b.*", "a.b", MASK_TAIL },
+                 { "*.com", "com", MASK_HEAD },  { "www.*", "www", MASK_TAIL }, { "a.", "a.", MASK_EXACT },
+                 { "*.a.b.", "a.b.", MASK_HEAD } };
+    static const char *const bad[] = { "*",     "*.", "**",   "*.*",  "a*.b", "a.*.b", "*a.b",
+                                       "*.a.*", ".*", ".a.*", "a..b", "..a",  "*..a" };
     enum mask_kind kind;
     slice key;
     for (size_t i = 0; i < array_len(good); i++) {
@@ -54,9 +52,9 @@ static void twice(void **state)
         const char *first, *second;
         int result;
     } table[] = {
-        { "a.b", "A.b", ERR_REFUSED },   { "*.a.b", "*.A.B", ERR_REFUSED }, { "a.*", "a.*", ERR_REFUSED },
-        { "a.b", "*.a.b", OK },          { ".a.b", "a.b", ERR_REFUSED },    { ".a.b", "*.a.b", ERR_REFUSED },
-        { "a.b", ".a.b", ERR_REFUSED },  { "*.a.b", ".a.b", ERR_REFUSED },  { "a.b", "a.b.*", OK },
+        { "a.b", "A.b", ERR_REFUSED },  { "*.a.b", "*.A.B", ERR_REFUSED }, { "a.*", "a.*", ERR_REFUSED },
+        { "a.b", "*.a.b", OK },         { ".a.b", "a.b", ERR_REFUSED },    { ".a.b", "*.a.b", ERR_REFUSED },
+        { "a.b", ".a.b", ERR_REFUSED }, { "*.a.b", ".a.b", ERR_REFUSED },  { "a.b", "a.b.*", OK },
         { ".a.b", ".c.a.b", OK },
     };
     for (size_t i = 0; i < array_len(table); i++) {
@@ -93,8 +91,8 @@ static unsigned fits(const char *mask, const char *host)
 
 static void finding(void **state)
 {
-    static const char *const masks[] = { "a.b",    "*.a.b", ".b.c",    "www.*", "www.a.*", "x.www.*", "*.y.a.b",
-                                         "c.a.b",  "*.com", "mail.*",  "",      "b",       "*.c",     ".z" };
+    static const char *const masks[] = { "a.b",   "*.a.b", ".b.c",   "www.*", "www.a.*", "x.www.*", "*.y.a.b",
+                                         "c.a.b", "*.com", "mail.*", "",      "b",       "*.c",     ".z" };
     static const char *const labels[] = { "a", "b", "c", "www", "x", "y", "z", "com", "MAIL", "A" };
     struct masks m;
     masks_init(&m);

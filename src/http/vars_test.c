@@ -249,11 +249,11 @@ static void cookies(void **state)
     static const struct {
         const char *field, *value;
     } table[] = {
-        { "sid=1", "1" },          { "SID=1", "1" },        { "a=b; sid=1", "1" },       { "a=b;sid=1;c=d", "1" },
-        { "a=b,sid=1;c=d", "1" },  { "sid = 1 ; b", "1 " }, { "sid=a,b; c", "a,b" },     { "xsid=1", "" },
-        { "sidx=1", "" },          { "sid", "" },           { "sid; sid=2", "" },        { "sid; x; sid=2", "2" },
-        { "sid=", "" },            { "sid==x", "=x" },      { "a=\"sid=1; sid=2", "2" }, { "", "" },
-        { ";;,sid=3", "3" },       { "sid\t=1", "" },       { "a=sid=1", "" },           { "sid  =  x", "x" },
+        { "sid=1", "1" },         { "SID=1", "1" },        { "a=b; sid=1", "1" },       { "a=b;sid=1;c=d", "1" },
+        { "a=b,sid=1;c=d", "1" }, { "sid = 1 ; b", "1 " }, { "sid=a,b; c", "a,b" },     { "xsid=1", "" },
+        { "sidx=1", "" },         { "sid", "" },           { "sid; sid=2", "" },        { "sid; x; sid=2", "2" },
+        { "sid=", "" },           { "sid==x", "=x" },      { "a=\"sid=1; sid=2", "2" }, { "", "" },
+        { ";;,sid=3", "3" },      { "sid\t=1", "" },       { "a=sid=1", "" },           { "sid  =  x", "x" },
     };
     for (size_t i = 0; i < array_len(table); i++) {
         cookie_text = table[i].field;

@@ -1,5 +1,6 @@
 #include "net/ip_ranges.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ static bool open_gap(struct block *b, uint32_t at, uint32_t n)
         b->v = v;
         b->cap = cap;
     }
+    assert(b->v);
     memmove(b->v + at + n, b->v + at, (b->n - at) * sizeof(*b->v));
     b->n += n;
     return true;

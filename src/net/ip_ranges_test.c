@@ -42,17 +42,17 @@ static void rules(void **state)
     static const struct row rows[] = {
         { 0x0a000000, 0x0a0000ff, "a", OK, NULL },
         { 0x0a000200, 0x0a0002ff, "b", OK, NULL },
-        { 0x0a000000, 0x0a0000ff, "c", OK, "a" },           /* equal: in its place */
-        { 0x0a000010, 0x0a00001f, "d", OK, NULL },          /* inside */
-        { 0x0a000000, 0x0a000001, "e", OK, NULL },          /* at the front */
-        { 0x0a0000f0, 0x0a0000ff, "f", OK, NULL },          /* at the end */
-        { 0x0a0000f8, 0x0a000110, "g", ERR_REFUSED, "f" },  /* across the end */
-        { 0x0a0001ff, 0x0a000200, "g", ERR_REFUSED, "b" },  /* across the start */
-        { 0x0a000100, 0x0a000300, "g", ERR_REFUSED, "b" },  /* around */
-        { 0x0a000000, 0x0a000300, "g", ERR_REFUSED, "b" },  /* around several: the last */
-        { 0x0b000000, 0x0b02ffff, "h", OK, NULL },          /* three blocks */
-        { 0x0b010000, 0x0b01ffff, "i", OK, "h" },           /* a whole one of them is equal */
-        { 0x0b00fff0, 0x0b01ffff, "j", OK, "i" },           /* in one inside, in the other equal */
+        { 0x0a000000, 0x0a0000ff, "c", OK, "a" },          /* equal: in its place */
+        { 0x0a000010, 0x0a00001f, "d", OK, NULL },         /* inside */
+        { 0x0a000000, 0x0a000001, "e", OK, NULL },         /* at the front */
+        { 0x0a0000f0, 0x0a0000ff, "f", OK, NULL },         /* at the end */
+        { 0x0a0000f8, 0x0a000110, "g", ERR_REFUSED, "f" }, /* across the end */
+        { 0x0a0001ff, 0x0a000200, "g", ERR_REFUSED, "b" }, /* across the start */
+        { 0x0a000100, 0x0a000300, "g", ERR_REFUSED, "b" }, /* around */
+        { 0x0a000000, 0x0a000300, "g", ERR_REFUSED, "b" }, /* around several: the last */
+        { 0x0b000000, 0x0b02ffff, "h", OK, NULL },         /* three blocks */
+        { 0x0b010000, 0x0b01ffff, "i", OK, "h" },          /* a whole one of them is equal */
+        { 0x0b00fff0, 0x0b01ffff, "j", OK, "i" },          /* in one inside, in the other equal */
         { 0, 0, "k", OK, NULL },
         { 0xffffffff, 0xffffffff, "l", OK, NULL },
     };
@@ -60,10 +60,10 @@ static void rules(void **state)
         uint32_t address;
         const char *value;
     } found[] = {
-        { 0x0a000000, "e" }, { 0x0a000002, "c" }, { 0x0a000010, "d" }, { 0x0a00001f, "d" }, { 0x0a000020, "c" },
+        { 0x0a000000, "e" }, { 0x0a000002, "c" },  { 0x0a000010, "d" }, { 0x0a00001f, "d" },  { 0x0a000020, "c" },
         { 0x0a0000ff, "f" }, { 0x0a000100, NULL }, { 0x0a000200, "b" }, { 0x0a000300, NULL }, { 0x0b000000, "h" },
-        { 0x0b00ffef, "h" }, { 0x0b00fff0, "j" }, { 0x0b01ffff, "j" }, { 0x0b020000, "h" }, { 0x0b030000, NULL },
-        { 0, "k" },          { 1, NULL },         { 0xffffffff, "l" }, { 0xfffffffe, NULL },
+        { 0x0b00ffef, "h" }, { 0x0b00fff0, "j" },  { 0x0b01ffff, "j" }, { 0x0b020000, "h" },  { 0x0b030000, NULL },
+        { 0, "k" },          { 1, NULL },          { 0xffffffff, "l" }, { 0xfffffffe, NULL },
     };
     struct arena a;
     struct ip_ranges r;

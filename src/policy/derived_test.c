@@ -31,7 +31,9 @@ static const struct var_def test_vars_table[] = {
     { .name = "late", .known = VAR_RESPONSE, .get = get_late, .doc = "A test." },
 };
 
-static struct feature test_vars_feature = { .name = "test_vars", .doc = "A test.", .vars = test_vars_table, .nvars = 2 };
+static struct feature test_vars_feature = {
+    .name = "test_vars", .doc = "A test.", .vars = test_vars_table, .nvars = 2
+};
 
 #include "proxy/route_test.h"
 
@@ -39,8 +41,7 @@ static struct feature test_vars_feature = { .name = "test_vars", .doc = "A test.
 
 static struct site *site_of(struct arena *a, const char *blocks, const char *show)
 {
-    return site_good(
-        arena_printf(a, "http { %s server { listen 127.0.0.1; show \"%s\"; } }", blocks, show));
+    return site_good(arena_printf(a, "http { %s server { listen 127.0.0.1; show \"%s\"; } }", blocks, show));
 }
 
 struct row {
@@ -193,7 +194,8 @@ static void addresses(void **state)
         { "geo $v { default d; proxy 192.0.2.7; ::/0 six; }", "198.51.100.1, 2001:db8::1", "six" },
         { "geo $v { default d; proxy 192.0.2.7; proxy 2001:db8::/32; proxy_recursive; 198.51.100.1 far; }",
           "198.51.100.1, 2001:db8::1", "far" },
-        { "geo $v { ranges; default d; proxy 192.0.2.7; 198.51.100.0-198.51.100.9 far; }", "::ffff:198.51.100.1", "far" },
+        { "geo $v { ranges; default d; proxy 192.0.2.7; 198.51.100.0-198.51.100.9 far; }", "::ffff:198.51.100.1",
+          "far" },
         { "geo $v { ranges; default d; proxy 192.0.2.7; 0.0.0.0-255.255.255.254 four; }", "2001:db8::1", "d" },
     };
     for (size_t i = 0; i < array_len(table); i++) {
@@ -215,20 +217,22 @@ static void addresses(void **state)
 
 static void without_memory(void **state)
 {
-    site_without_memory(SLICE("http { map \"$uri:$early\" $m { hostnames; default $late; a 1; *.b 2; .c 3; d.* $g; ~^x(?<n>.) $n; }\n"
-                              "geo $early $g { default a; 10.0.0.0/8 b; ::1 c; proxy 127.0.0.1; delete 10.0.0.0/8; }\n"
-                              "geo $r { ranges; default a; 10.0.0.0-10.2.0.0 b; 10.0.0.1-10.0.0.1 c; }\n"
-                              "split_clients $m $s { 10% a; * b; }\n"
-                              "server { listen 127.0.0.1; server_name x.y ~z; show $m$g$r$s$invalid_referer;\n"
-                              " valid_referers none server_names a.b/c ~d; } }"));
+    site_without_memory(
+        SLICE("http { map \"$uri:$early\" $m { hostnames; default $late; a 1; *.b 2; .c 3; d.* $g; ~^x(?<n>.) $n; }\n"
+              "geo $early $g { default a; 10.0.0.0/8 b; ::1 c; proxy 127.0.0.1; delete 10.0.0.0/8; }\n"
+              "geo $r { ranges; default a; 10.0.0.0-10.2.0.0 b; 10.0.0.1-10.0.0.1 c; }\n"
+              "split_clients $m $s { 10% a; * b; }\n"
+              "server { listen 127.0.0.1; server_name x.y ~z; show $m$g$r$s$invalid_referer;\n"
+              " valid_referers none server_names a.b/c ~d; } }"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses), cmocka_unit_test(without_memory),
-        cmocka_unit_test(keeping), cmocka_unit_test(kept_over_passes), cmocka_unit_test(cycles),
-        cmocka_unit_test(deep),    cmocka_unit_test(taint),
+        cmocka_unit_test(keeping),   cmocka_unit_test(kept_over_passes),
+        cmocka_unit_test(cycles),    cmocka_unit_test(deep),
+        cmocka_unit_test(taint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

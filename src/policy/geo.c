@@ -190,8 +190,8 @@ static bool read_address(slice text, uint32_t *out)
 static int read_range(struct conf_ctx *cf, const struct conf_node *line, slice text, struct ip_range *out)
 {
     slice first, last;
-    if (!slice_cut(text, '-', &first, &last) || !read_address(first, &out->first) ||
-        !read_address(last, &out->last) || out->first > out->last)
+    if (!slice_cut(text, '-', &first, &last) || !read_address(first, &out->first) || !read_address(last, &out->last) ||
+        out->first > out->last)
         return conf_error(cf, line, -1, "invalid range \"%.*s\"", SLICE_FMT(text));
     return OK;
 }
@@ -220,7 +220,7 @@ static int add_range(struct conf_ctx *cf, struct reading *r, const struct conf_n
 
 static int delete_range(struct conf_ctx *cf, struct reading *r, const struct conf_node *line)
 {
-    struct ip_range range;
+    struct ip_range range = { 0 };
     int rc = read_range(cf, line, line->args[0].text, &range);
     if (rc == OK && !ip_ranges_remove(r->ranges, range.first, range.last))
         conf_warn(cf, line, -1, "no address range \"%.*s\" to delete", SLICE_FMT(line->args[0].text));

@@ -33,9 +33,9 @@ struct referers {
     bool none, blocked, server_names;
     bool finished;
     struct conf_pos pos;
-    struct masks hosts;                                       /* -> struct referer_host */
-    struct referer_regex *server_regexes, **server_end;       /* names of the server: match the host */
-    struct referer_regex *regexes, **regexes_end;             /* match host and path */
+    struct masks hosts;                                 /* -> struct referer_host */
+    struct referer_regex *server_regexes, **server_end; /* names of the server: match the host */
+    struct referer_regex *regexes, **regexes_end;       /* match host and path */
     struct gen_cleanup cleanup;
 };
 

@@ -31,7 +31,8 @@ static bool asked_again(const struct exchange *x)
 static bool in_hand(struct exchange *x)
 {
     const struct end_ops *front = x->front->ops;
-    return front->in_hand && !asked_again(x) && !x->proxy->conf->body_var && front->in_hand(x->front, x->pass.loc->client->body_buffer_size);
+    return front->in_hand && !asked_again(x) && !x->proxy->conf->body_var &&
+           front->in_hand(x->front, x->pass.loc->client->body_buffer_size);
 }
 
 /* $request_body, for the rest of the exchange. One that does not fit the exchange's memory stays empty. */

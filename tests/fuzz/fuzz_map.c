@@ -5,8 +5,8 @@
 
 #include "http/masks.h"
 
-/* How well a line fits a key, as masks_test.c has it: exact over a mask in front over one behind, the longer the better;
- * 0: not at all. */
+/* How well a line fits a key, as masks_test.c has it: exact over a mask in front over one behind, the longer the
+ * better; 0: not at all. */
 static size_t fits(const struct conf_node *line, bool hostnames, slice key)
 {
     enum mask_kind kind = MASK_EXACT;
@@ -73,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             slice label, behind;
             ask(&w, word);
             ask(&w, slice_from(word, 1));
-            ask(&w, arena_printf(&w.arena, "x.%.*s", SLICE_FMT(slice_from(word, slice_starts(word, SLICE("*.")) ? 2 : 0))));
+            ask(&w,
+                arena_printf(&w.arena, "x.%.*s", SLICE_FMT(slice_from(word, slice_starts(word, SLICE("*.")) ? 2 : 0))));
             ask(&w, arena_printf(&w.arena, "%.*s.y.", SLICE_FMT(word)));
             if (slice_cut(word, '.', &label, &behind))
                 ask(&w, behind);
