@@ -39,17 +39,17 @@ struct h1_body {
 
 /* The message that is being written. */
 struct h1_out {
-    slice head;           /* not written yet */
-    slice lit;            /* framing bytes that must go next */
+    slice head;               /* not written yet */
+    slice lit;                /* framing bytes that must go next */
     char line[H1_CHUNK_LINE]; /* where `lit` points for a size line */
-    uint8_t framing;      /* enum h1_framing */
-    bool active;          /* a message is under way */
-    bool blocked;         /* the kernel is full: wait for IO_OUT */
-    bool chunk_open;      /* the size line of a chunk is out, its CRLF is not */
-    bool last;            /* the last framing bytes are in `lit` or out */
-    bool closes;          /* the connection is closed behind this message */
-    uint64_t left;        /* bytes of the current chunk, or of the whole body (H1_FRAME_LENGTH) */
-    uint64_t bytes, body; /* written so far */
+    uint8_t framing;          /* enum h1_framing */
+    bool active;              /* a message is under way */
+    bool blocked;             /* the kernel is full: wait for IO_OUT */
+    bool chunk_open;          /* the size line of a chunk is out, its CRLF is not */
+    bool last;                /* the last framing bytes are in `lit` or out */
+    bool closes;              /* the connection is closed behind this message */
+    uint64_t left;            /* bytes of the current chunk, or of the whole body (H1_FRAME_LENGTH) */
+    uint64_t bytes, body;     /* written so far */
 };
 
 struct h1_conn {

@@ -14,9 +14,8 @@ static void run(struct job *j)
     k->run(k);
 }
 
-static void unlink_work(struct work *k)
+static void unlink_work(struct exchange *x, struct work *k)
 {
-    struct exchange *x = k->x;
     if (x->works == &k->link)
         x->works = list_linked(&k->link) ? k->link.next : NULL;
     list_del(&k->link);
@@ -27,7 +26,7 @@ static void done(struct job *j)
     struct work *k = container_of(j, struct work, job);
     struct gen_ref *gen = k->gen;
     if (k->x)
-        unlink_work(k);
+        unlink_work(k->x, k);
     k->finished(k);
     gen_drop(gen);
 }
@@ -53,7 +52,7 @@ void works_detach(struct exchange *x)
 {
     while (x->works) {
         struct work *k = list_entry(x->works, struct work, link);
-        unlink_work(k);
+        unlink_work(x, k);
         k->x = NULL;
     }
 }

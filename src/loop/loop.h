@@ -76,8 +76,8 @@ struct loop {
     struct io wake;
     bool stop;
     uint64_t turns;
-    uint32_t events; /* of this turn: how busy the loop is */
-    size_t jobs; /* of this loop, out at the pool (loop/job.h) */
+    uint32_t events;                  /* of this turn: how busy the loop is */
+    size_t jobs;                      /* of this loop, out at the pool (loop/job.h) */
     _Atomic uint64_t heartbeat;       /* turns, for the watchdog; odd while in a callback */
     void (*turn_end)(struct loop *l); /* once a turn, before sleeping: flush logs; may be NULL */
     void *owner;
