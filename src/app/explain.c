@@ -17,6 +17,7 @@ enum { TURNS_MAX = 50, TURN_MS = 100 };
 static struct world {
     const struct app *app;
     struct program program;
+    struct generation *generation;
     struct worker w;
     struct gen_ref gen;
     struct end front;
@@ -284,9 +285,9 @@ static int compile(const struct explain_args *a, int argc, char **argv, struct g
 
 static int explain(const struct explain_args *a, slice head, uint16_t port, int argc, char **argv)
 {
-    struct generation *g;
-    if (compile(a, argc, argv, &g) < 0)
+    if (compile(a, argc, argv, &world.generation) < 0)
         return 1;
+    struct generation *g = world.generation;
     world.client.fd = -1;
     world.client.listener = choose_listener(g, a->listen, port);
     if (!world.client.listener || !set_peer(a->from ? a->from : "127.0.0.1"))
