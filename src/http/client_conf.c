@@ -237,10 +237,10 @@ static const struct directive directives[] = {
     },
     LOCATION_SLOT("client_max_body_size", CONF_OFFSET, max_body_size, 0, 0, "1m", "client_max_body_size SIZE;",
                   "The largest request body; a larger one is answered with 413. 0: any size."),
-    LOCATION_SLOT("client_body_buffer_size", CONF_SIZE, body_buffer_size, 1, 1 << 30, "16k",
-                  "client_body_buffer_size SIZE;",
-                  "How much of a request body is held in memory. With proxy_request_buffering on, what is beyond goes "
-                  "to a temporary file."),
+    LOCATION_SLOT(
+        "client_body_buffer_size", CONF_SIZE, body_buffer_size, 1, 1 << 30, "16k", "client_body_buffer_size SIZE;",
+        "How much of a request body is held in memory. With proxy_request_buffering on, a larger one goes to a "
+        "temporary file, by way of a buffer of that size, but of 64k at least."),
     {
         .name = "client_body_temp_path",
         .contexts = HSL,

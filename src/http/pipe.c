@@ -1,9 +1,7 @@
 #include "http/pipe.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "http/end.h"
@@ -37,6 +35,12 @@ static void drop_first(struct pipe *p)
     piece_drop(piece_at(p, 0));
     p->first = (uint8_t)((p->first + 1) % PIPE_PIECES);
     p->count--;
+    if (!p->spilling)
+        return;
+    if (p->run_first)
+        p->run_first--;
+    else if (p->run_count)
+        p->run_count--;
 }
 
 static void drop_all(struct pipe *p)
@@ -47,6 +51,7 @@ static void drop_all(struct pipe *p)
     p->skip = 0;
     p->queued = 0;
     p->filed = 0;
+    p->spilling = false;
 }
 
 void pipe_done(struct pipe *p)
@@ -72,7 +77,7 @@ size_t pipe_want(const struct pipe *p)
         return 0;
     if (p->discard)
         return p->burst;
-    if (!pipe_has_place(p))
+    if (!pipe_has_place(p) || p->spilling)
         return 0;
     size_t held = in_memory(p), room = p->capacity > held ? p->capacity - held : 0;
     if (budget_tight(p)) {
@@ -259,12 +264,29 @@ int pipe_push(struct pipe *p)
         p->burst = p->capacity < PIPE_FLOOR ? PIPE_FLOOR : p->capacity;
     else if (had && p->burst < SCRATCH_SIZE)
         p->burst *= 2;
-    if (in_memory(p) < p->capacity && !pipe_has_place(p))
+    bool room = in_memory(p) < p->capacity && !p->spilling;
+    if (room && !pipe_has_place(p))
         compact(p);
-    if (in_memory(p) < p->capacity && pipe_has_place(p))
+    if (room && pipe_has_place(p))
         return PIPE_MORE;
     p->stalled = true;
     return PIPE_FULL;
+}
+
+/* From the run queue, because kicks do not nest. */
+static void kick_producer(struct pipe *p)
+{
+    if (!p->stalled || !p->producer)
+        return;
+    p->stalled = false;
+    task_post(p->loop, &p->producer->kick);
+}
+
+/* A producer that waits goes on when the pipe is half empty. */
+static void drained(struct pipe *p)
+{
+    if (in_memory(p) <= p->capacity / 2 && pipe_has_place(p) && !p->spilling)
+        kick_producer(p);
 }
 
 /* ---- consumer ---- */
@@ -314,10 +336,8 @@ void pipe_take(struct pipe *p, size_t n)
         else
             drop_first(p);
     }
-    if (p->stalled && in_memory(p) <= p->capacity / 2 && pipe_has_place(p) && p->producer) {
-        p->stalled = false;
-        task_post(p->loop, &p->producer->kick);
-    }
+    if (p->stalled)
+        drained(p);
 }
 
 size_t pipe_move(struct pipe *from, struct pipe *to, size_t max)
@@ -394,104 +414,135 @@ void pipe_reopen(struct pipe *p)
 void pipe_resize(struct pipe *p, size_t capacity)
 {
     p->capacity = capacity;
-    if (p->stalled && in_memory(p) < p->capacity && p->producer) {
-        p->stalled = false;
-        task_post(p->loop, &p->producer->kick);
-    }
+    if (in_memory(p) < p->capacity && !p->spilling)
+        kick_producer(p);
 }
 
-static int write_all(int fd, const char *p, size_t size, uint64_t at)
-{
-    size_t n = 0;
-    while (n < size) {
-        ssize_t rc = pwrite(fd, p + n, size - n, (off_t)(at + n));
-        if (rc < 0 && errno == EINTR)
-            continue;
-        if (rc <= 0)
-            return ERR_SYS;
-        n += (size_t)rc;
-    }
-    return OK;
-}
+/* ---- spilling ---- */
 
-/* The pieces from `first` on are in the file now: they go, and a range of the file takes their place. */
-static void replace_tail(struct pipe *p, unsigned first, int fd, uint64_t from, size_t n)
-{
-    for (unsigned k = first; k < p->count; k++)
-        piece_drop(piece_at(p, k));
-    p->count = (uint8_t)first;
-    p->filed += n;
-    struct piece *before = first > p->done ? piece_at(p, first - 1) : NULL;
-    if (before && before->kind == PIECE_FILE && before->fd == fd && before->offset + before->n == from) {
-        before->n += n;
-        return;
-    }
-    *piece_at(p, first) = (struct piece){ .n = n, .offset = from, .fd = fd, .kind = PIECE_FILE };
-    p->count++;
-    if (first == p->done)
-        p->skip = 0;
-}
-
-/*
- * Where the spilled part begins: in the piece that is returned, behind *part of its bytes. What the consumer is busy
- * with stays in memory: `keep` bytes at the front, in at most half of the ring. It keeps nothing behind a file, which
- * is served first, and nothing when all of it would stay: then the ring is what is full.
- */
-static unsigned spill_from(const struct pipe *p, size_t keep, size_t *part)
-{
-    unsigned first = memory_tail(p), k = first;
-    size_t n;
-    *part = first == p->done ? p->skip : 0;
-    if (first > p->done || keep >= in_memory(p))
-        return first;
-    for (; k - first < PIPE_PIECES / 2 && keep >= (n = piece_at(p, k)->n - *part); k++) {
-        keep -= n;
-        *part = 0;
-    }
-    *part += k - first < PIPE_PIECES / 2 ? keep : 0;
-    return k;
-}
-
-/*
- * What lies behind `part` bytes of the piece is in the file. A copy of what stays, if there is any, frees the buffer.
- * Returns the first piece that goes as a whole.
- */
-static unsigned trim(struct pipe *p, unsigned k, size_t part)
+/* The piece is cut in two behind n bytes. They are copied, so that the buffer goes with the rest. False: no place, or
+ * no memory. */
+static bool split(struct pipe *p, unsigned k, size_t n)
 {
     struct piece *e = piece_at(p, k);
-    size_t skip = k == p->done ? p->skip : 0, n = part - skip;
-    if (n == 0)
-        return k;
-    struct buf *b = e->kind == PIECE_BUF ? buf_new(p->budget, n) : NULL;
-    if (!b) {
-        e->n = part;
-        return k + 1;
-    }
-    memcpy(b->data, e->p + skip, n);
+    struct buf *b = p->count < PIPE_PIECES ? buf_new(p->budget, n) : NULL;
+    if (!b)
+        return false;
+    memcpy(b->data, e->p, n);
     b->len = n;
-    piece_drop(e);
-    *e = (struct piece){ .p = b->data, .n = n, .buf = b, .kind = PIECE_BUF };
-    if (k == p->done)
-        p->skip = 0;
-    return k + 1;
+    e->p += n;
+    e->n -= n;
+    for (unsigned i = p->count++; i > k; i--)
+        *piece_at(p, i) = *piece_at(p, i - 1);
+    *piece_at(p, k) = (struct piece){ .p = b->data, .n = n, .buf = b, .kind = PIECE_BUF };
+    return true;
 }
 
-int pipe_to_file(struct pipe *p, int fd, uint64_t *offset, size_t keep)
+/*
+ * Which piece the run begins with; p->count: none. What the consumer is busy with stays in memory: `keep` bytes at the
+ * front, in at most half of the ring. It keeps nothing behind a file, which is served first, and nothing when all of it
+ * would stay: then the ring is what is full.
+ */
+static unsigned run_from(struct pipe *p, size_t keep)
 {
-    uint64_t at = *offset;
-    size_t part;
-    unsigned first = spill_from(p, keep, &part);
-    assert(!p->retain || (p->taken == 0 && keep == 0));
-    for (unsigned k = first; k < p->count; k++) {
+    unsigned first = p->count, k;
+    size_t n;
+    while (first > p->done && piece_at(p, first - 1)->kind == PIECE_BUF)
+        first--;
+    if (first > p->done || first == p->count || p->retain)
+        return first;
+    piece_at(p, first)->p += p->skip; /* bytes that were taken need no place in the file */
+    piece_at(p, first)->n -= p->skip;
+    p->skip = 0;
+    if (keep >= in_memory(p))
+        return first;
+    for (k = first; k - first < PIPE_PIECES / 2 && keep >= (n = piece_at(p, k)->n); k++)
+        keep -= n;
+    return k - first < PIPE_PIECES / 2 && keep && split(p, k, keep) ? k + 1 : k;
+}
+
+bool pipe_spill_begin(struct pipe *p, struct pipe_run *r, size_t keep)
+{
+    if (p->spilling || p->state != PIPE_OPEN)
+        return false;
+    unsigned first = run_from(p, keep);
+    if (first == p->count)
+        return false;
+    r->n = 0;
+    r->size = 0;
+    for (unsigned k = first; k < p->count; k++, r->n++) {
         const struct piece *e = piece_at(p, k);
-        size_t from = k == first ? part : 0;
-        if (write_all(fd, e->p + from, e->n - from, at) < 0)
-            return ERR_SYS;
-        at += e->n - from;
+        r->iov[r->n] = (struct iovec){ (char *)e->p, e->n };
+        r->buf[r->n] = buf_ref(e->buf);
+        r->size += e->n;
     }
-    if (at > *offset)
-        replace_tail(p, trim(p, first, part), fd, *offset, (size_t)(at - *offset));
-    *offset = at;
-    p->stalled = false;
-    return OK;
+    p->spilling = true;
+    p->run_first = (uint8_t)first;
+    p->run_count = (uint8_t)(p->count - first);
+    return true;
+}
+
+/*
+ * The n bytes that pieces `from` to `to` hold stand in the file: one range takes their place, or lengthens the one
+ * before. What was put behind them, by a producer that could not stop at once, moves up.
+ */
+static void replace_pieces(struct pipe *p, unsigned from, unsigned to, int fd, uint64_t offset, size_t n)
+{
+    struct piece *before = from > p->done ? piece_at(p, from - 1) : NULL;
+    bool joins = before && before->kind == PIECE_FILE && before->fd == fd && before->offset + before->n == offset;
+    for (unsigned k = from; k < to; k++)
+        piece_drop(piece_at(p, k));
+    if (joins)
+        before->n += n;
+    else if (n)
+        *piece_at(p, from++) = (struct piece){ .n = n, .offset = offset, .fd = fd, .kind = PIECE_FILE };
+    for (unsigned k = to; k < p->count; k++)
+        *piece_at(p, from++) = *piece_at(p, k);
+    p->count = (uint8_t)from;
+}
+
+void pipe_spill_commit(struct pipe *p, const struct pipe_run *r, int fd, uint64_t offset)
+{
+    unsigned from = p->run_first, to = from + p->run_count;
+    size_t n = 0, taken = 0;
+    if (!p->spilling)
+        return;
+    p->spilling = false;
+    for (unsigned k = from; k < to; k++) {
+        n += piece_at(p, k)->n;
+        if (k < p->done)
+            taken += piece_at(p, k)->n;
+    }
+    bool within = from <= p->done && p->done < to; /* the first byte not taken is one of these */
+    if (within)
+        taken += p->skip;
+    offset += r->size - n; /* pieces that were dropped meanwhile stood before what is left */
+    p->filed += n - taken;
+    if (!p->retain && taken) { /* then it is the first piece: nothing behind what was taken is done */
+        offset += taken;
+        n -= taken;
+        taken = p->skip = 0;
+    }
+    replace_pieces(p, from, to, fd, offset, n);
+    if (within) {
+        p->done = (uint8_t)from;
+        p->skip = taken;
+    } else if (p->done >= to && to > from) {
+        p->done = (uint8_t)(p->done - (to - from) + 1);
+    }
+    kick_producer(p);
+}
+
+void pipe_spill_abort(struct pipe *p)
+{
+    if (!p->spilling)
+        return;
+    p->spilling = false;
+    drained(p);
+}
+
+void pipe_run_drop(struct pipe_run *r)
+{
+    while (r->n)
+        buf_unref(r->buf[--r->n]);
 }

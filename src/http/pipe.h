@@ -13,6 +13,8 @@
  * With `retain` set, pieces that were taken are kept until pipe_release, so that pipe_rewind can offer them again: the
  * replay window of a retry. Loans are then copied even when they were taken. Retained bytes count as queued for
  * capacity in no way: the exchange sets retain only for bodies that it has bounded.
+ *
+ * A pipe that is full may be spilled to a file: see pipe_spill_begin.
  */
 #ifndef HTTP_PIPE_H
 #define HTTP_PIPE_H
@@ -69,6 +71,8 @@ struct pipe {
     bool discard;                  /* the consumer closed its side */
     bool retain;
     bool overflow;                  /* being full is posted to the exchange, which makes room */
+    bool spilling;                  /* pieces are being written to a file; the producer waits */
+    uint8_t run_first, run_count;   /* which: places in the ring, as `count` counts them */
     uint8_t first;                  /* ring index of the oldest piece kept */
     uint8_t count;                  /* pieces kept, taken ones included */
     uint8_t done;                   /* of these, wholly taken (retained) */
@@ -139,15 +143,34 @@ static inline bool pipe_can_rewind(const struct pipe *p)
 void pipe_rewind(struct pipe *p);
 /* Ends retaining and frees what was taken. */
 void pipe_release(struct pipe *p);
-/*
- * Appends the memory that is queued to a file at *offset (moved on) and puts a range of that file in its place, so that
- * the pipe has room again; the producer is not kicked. About `keep` bytes at the front stay, for the consumer that is
- * busy with them. Not for a retained body of which something was taken, or with `keep`. OK, or ERR_SYS with errno and
- * the pipe unchanged.
- */
-int pipe_to_file(struct pipe *p, int fd, uint64_t *offset, size_t keep);
 /* Begins anew after an end at which everything was taken: the same two ends have more to say to each other. */
 void pipe_reopen(struct pipe *p);
+/*
+ * Spilling: memory that is queued goes to a file, and a range of that file takes its place. Somebody else does the
+ * writing, meanwhile: the pieces stay where they are, and the consumer may take them as ever. Only the producer stands
+ * still. When the write is done, what is left of the pieces is replaced; when it failed, nothing has happened.
+ */
+struct pipe_run {
+    struct iovec iov[PIPE_PIECES];
+    struct buf *buf[PIPE_PIECES]; /* a reference each */
+    int n;
+    size_t size;
+};
+
+/*
+ * Takes references to the memory at the end of the queue. About `keep` bytes at the front stay out of it, for the
+ * consumer that is busy with them; all of it goes when the pipe is retained or a file is before it. False: there is
+ * nothing to spill, or it is being done.
+ */
+bool pipe_spill_begin(struct pipe *p, struct pipe_run *r, size_t keep);
+/* All of the run stands in the file from `offset` on. Kicks the producer. Nothing happens when the consumer has closed
+ * the pipe meanwhile. */
+void pipe_spill_commit(struct pipe *p, const struct pipe_run *r, int fd, uint64_t offset);
+/* The run could not be written: it stays in memory. The producer goes on as the consumer lets it. */
+void pipe_spill_abort(struct pipe *p);
+/* Gives the references back, on the worker's thread, whatever has become of the pipe. */
+void pipe_run_drop(struct pipe_run *r);
+
 /* Changes the capacity; a producer that waited for room is kicked when there is some now. */
 void pipe_resize(struct pipe *p, size_t capacity);
 

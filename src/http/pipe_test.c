@@ -273,9 +273,17 @@ static void without_retaining_only_an_untouched_body_can(void **state)
     assert_false(pipe_can_rewind(&fx->p));
 }
 
+/* ---- spilling ---- */
+
+static void write_run(int fd, const struct pipe_run *r, uint64_t at)
+{
+    assert_int_equal(pwritev(fd, r->iov, r->n, (off_t)at), r->size);
+}
+
 static void spilled_bytes_make_room_and_keep_their_order(void **state)
 {
     int fd = memfd_create("spill", 0);
+    struct pipe_run r;
     uint64_t at = 0;
     char big[901];
     memset(big, 'y', 900);
@@ -284,11 +292,20 @@ static void spilled_bytes_make_room_and_keep_their_order(void **state)
     for (int i = 0; i < 5; i++) {
         lend(big);
         assert_int_equal(lend(big), PIPE_FULL);
-        assert_int_equal(pipe_to_file(&fx->p, fd, &at, 0), OK);
+        assert_true(pipe_spill_begin(&fx->p, &r, 0));
+        assert_int_equal(r.size, 1800);
+        assert_false(pipe_spill_begin(&fx->p, &r, 0)); /* one at a time */
+        assert_int_equal(pipe_want(&fx->p), 0);
+        write_run(fd, &r, at);
+        pipe_spill_commit(&fx->p, &r, fd, at);
+        pipe_run_drop(&r);
+        at += 1800;
+        assert_int_equal(fx->budget.used, 0);
         assert_true(pipe_want(&fx->p) >= 1000);
+        loop_drain(fx->loop);
+        assert_int_equal(fx->kicks_in, i + 1);
     }
     lend("end");
-    assert_int_equal(at, 9000);
     assert_int_equal(fx->p.queued, 9003);
     assert_int_equal(fx->p.count, 2);
     size_t skip, total;
@@ -304,22 +321,263 @@ static void spilled_bytes_make_room_and_keep_their_order(void **state)
     close(fd);
 }
 
-/* Reads everything that is queued, of memory and of the file, into fx->got. */
-static void drain(int fd)
+/* Takes n bytes, from memory and from files. */
+static void take(size_t n)
 {
-    const struct piece *e;
-    size_t skip;
-    while ((e = pipe_front(&fx->p, &skip))) {
-        size_t n = e->n - skip;
+    while (n) {
+        size_t skip;
+        const struct piece *e = pipe_front(&fx->p, &skip);
+        assert_non_null(e);
+        size_t k = e->n - skip < n ? e->n - skip : n;
         if (e->kind == PIECE_FILE)
-            assert_int_equal(pread(fd, fx->got + fx->ngot, n, (off_t)(e->offset + skip)), n);
+            assert_int_equal(pread(e->fd, fx->got + fx->ngot, k, (off_t)(e->offset + skip)), k);
         else
-            memcpy(fx->got + fx->ngot, e->p + skip, n);
-        fx->ngot += n;
-        pipe_take(&fx->p, n);
+            memcpy(fx->got + fx->ngot, e->p + skip, k);
+        fx->ngot += k;
+        n -= k;
+        pipe_take(&fx->p, k);
     }
-    assert_int_equal(fx->p.queued, 0);
+}
+
+/* A body of `n` letters in buffers of `each`; the consumer does not come by itself. */
+static char body[4 * PIPE_PIECES];
+
+static void queue_body(size_t from, size_t n, size_t each)
+{
+    for (size_t at = from; at < from + n; at += each) {
+        size_t k = from + n - at < each ? from + n - at : each;
+        struct buf *b = buf_new(&fx->budget, k);
+        assert_non_null(b);
+        memcpy(b->data, body + at, k);
+        b->len = k;
+        assert_true(pipe_put_buf(&fx->p, b, slice_of(b->data, k)));
+    }
+}
+
+enum { FATE_COMMIT, FATE_ABORT, FATES };
+enum { EARLIER = 7, BODY = 24, LATER = 5, EACH = 5 };
+
+struct spill_case {
+    size_t before, during; /* taken before the write begins; while it is under way */
+    int fate;
+    bool filed;  /* a first part of the body stands in the file already */
+    bool retain; /* what is taken may be asked for again */
+    bool rewind; /* and is: while the write is under way */
+    bool keep;   /* some of it is to stay in memory */
+    bool late;   /* a producer that could not stop at once puts more */
+};
+
+static void one_spill(const struct spill_case *c, int fd)
+{
+    struct pipe_run r;
+    size_t at = 0, all = BODY, again = 0;
+    setup(NULL);
+    pipe_resize(&fx->p, BODY);
+    fx->p.ready = false;
+    fx->p.retain = c->retain;
+    if (c->filed) {
+        at = EARLIER;
+        assert_int_equal(pwrite(fd, body, at, 0), at);
+        assert_true(pipe_put_file(&fx->p, fd, 0, at));
+    }
+    queue_body(at, all - at, EACH);
+    fx->p.stalled = true;
+    take(c->before);
+    size_t memory = fx->p.queued - fx->p.filed, keep = c->keep && !fx->p.filed && memory > 8 ? 8 : 0;
+    bool begun = pipe_spill_begin(&fx->p, &r, c->keep ? 8 : 0);
+    assert_int_equal(begun, c->before < BODY);
+    if (begun && !c->retain) /* what was taken needs no place in the file */
+        assert_int_equal(r.size, memory - keep);
+    if (begun)
+        write_run(fd, &r, at);
+    if (c->late)
+        queue_body(all, LATER, EACH);
+    all += c->late ? LATER : 0;
+    take(c->during);
+    if (c->rewind) {
+        pipe_rewind(&fx->p);
+        again = fx->ngot;
+    }
+    size_t left = fx->p.queued;
+    if (begun && c->fate == FATE_COMMIT)
+        pipe_spill_commit(&fx->p, &r, fd, at);
+    else if (begun)
+        pipe_spill_abort(&fx->p);
+    if (begun)
+        pipe_run_drop(&r);
+    assert_int_equal(fx->p.queued, left);
+    assert_true(fx->p.filed <= left);
+    memory = fx->p.queued - fx->p.filed;
+    if (begun && c->fate == FATE_COMMIT && !c->retain)
+        assert_in_range(fx->budget.used, memory, memory ? memory + EACH - 1 : 0);
+    take(fx->p.queued);
     assert_int_equal(fx->p.filed, 0);
+    assert_int_equal(fx->ngot, again + all);
+    assert_memory_equal(fx->got, body, again);
+    assert_memory_equal(fx->got + again, body, all);
+    if (c->retain) { /* the whole of it, once more */
+        pipe_rewind(&fx->p);
+        assert_int_equal(fx->p.queued, all);
+        take(all);
+        assert_memory_equal(fx->got + again + all, body, all);
+        pipe_release(&fx->p);
+    }
+    assert_int_equal(fx->p.count, 0);
+    assert_int_equal(fx->budget.used, 0);
+    assert_int_equal(teardown(NULL), 0);
+}
+
+/* However much was taken before and meanwhile, and whatever becomes of the write: each byte comes once, in its place.
+ */
+static void a_write_and_a_consumer_do_not_disturb_each_other(void **state)
+{
+    int fd = memfd_create("spill", 0);
+    for (unsigned bits = 0; bits < 64; bits++) {
+        struct spill_case c = { .fate = bits & 1,
+                                .filed = bits & 2,
+                                .retain = bits & 4,
+                                .rewind = bits & 8,
+                                .late = bits & 16,
+                                .keep = bits & 32 };
+        if (c.rewind && !c.retain)
+            continue;
+        for (c.before = 0; c.before <= BODY; c.before++) {
+            for (c.during = 0; c.during <= BODY - c.before; c.during++)
+                one_spill(&c, fd);
+        }
+    }
+    close(fd);
+}
+
+static void the_producer_waits_for_the_write(void **state)
+{
+    struct pipe_run r;
+    int fd = memfd_create("spill", 0);
+    fx->p.ready = false;
+    pipe_resize(&fx->p, BODY);
+    queue_body(0, BODY, EACH);
+    assert_int_equal(pipe_push(&fx->p), PIPE_FULL);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    take(BODY - 1);
+    pipe_resize(&fx->p, 10 * BODY);
+    assert_int_equal(pipe_push(&fx->p), PIPE_FULL);
+    loop_drain(fx->loop);
+    assert_int_equal(fx->kicks_in, 0);
+    assert_int_equal(pipe_want(&fx->p), 0);
+    pipe_spill_abort(&fx->p); /* the consumer has made room: the producer is told so now */
+    pipe_run_drop(&r);
+    loop_drain(fx->loop);
+    assert_int_equal(fx->kicks_in, 1);
+    assert_true(pipe_want(&fx->p) > 0);
+    queue_body(0, BODY, EACH);
+    fx->p.stalled = true;
+    pipe_resize(&fx->p, BODY);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    pipe_spill_abort(&fx->p); /* and here it has not */
+    pipe_run_drop(&r);
+    loop_drain(fx->loop);
+    assert_int_equal(fx->kicks_in, 1);
+    assert_true(fx->p.stalled);
+    close(fd);
+}
+
+/* The consumer goes, or the body breaks off, while a write is under way. */
+static void a_write_may_be_for_nobody(void **state)
+{
+    struct pipe_run r, none;
+    int fd = memfd_create("spill", 0);
+    fx->p.ready = false;
+    queue_body(0, BODY, EACH);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    pipe_close(&fx->p);
+    assert_false(fx->p.spilling);
+    assert_int_equal(fx->budget.used, BODY); /* whoever writes still reads it */
+    write_run(fd, &r, 0);
+    pipe_spill_commit(&fx->p, &r, fd, 0);
+    pipe_run_drop(&r);
+    assert_int_equal(fx->p.count, 0);
+    assert_int_equal(fx->p.queued + fx->p.filed, 0);
+    assert_int_equal(fx->budget.used, 0);
+    pipe_done(&fx->p);
+
+    pipe_init(&fx->p, fx->loop, &fx->budget, 1000);
+    queue_body(0, BODY, EACH);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    pipe_abort(&fx->p);
+    take(3);
+    write_run(fd, &r, 0);
+    pipe_spill_commit(&fx->p, &r, fd, 0);
+    pipe_run_drop(&r);
+    assert_false(pipe_spill_begin(&fx->p, &none, 0)); /* what has ended needs no more room */
+    take(BODY - 3);
+    assert_memory_equal(fx->got, body, BODY);
+    assert_int_equal(fx->p.state, PIPE_ABORTED);
+
+    pipe_done(&fx->p);
+    pipe_init(&fx->p, fx->loop, &fx->budget, 1000);
+    assert_false(pipe_spill_begin(&fx->p, &none, 0));
+    queue_body(0, BODY, EACH);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    pipe_done(&fx->p); /* the exchange has ended */
+    assert_int_equal(fx->budget.used, BODY);
+    pipe_run_drop(&r);
+    assert_int_equal(fx->budget.used, 0);
+    close(fd);
+}
+
+/* Ranges are joined only when they follow each other in one file. */
+static void ranges_of_a_file_keep_apart(void **state)
+{
+    struct pipe_run r;
+    int fd = memfd_create("spill", 0);
+    fx->p.ready = false;
+    assert_int_equal(pwrite(fd, "abc", 3, 0), 3);
+    assert_true(pipe_put_file(&fx->p, fd, 0, 3));
+    queue_body(0, 10, 10);
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    write_run(fd, &r, 100);
+    pipe_spill_commit(&fx->p, &r, fd, 100);
+    pipe_run_drop(&r);
+    assert_int_equal(fx->p.count, 2);
+    take(13);
+    got_is("abc0123456789");
+    close(fd);
+}
+
+/* Loans that come while a write is under way are kept behind it, and never in its buffers. */
+static void what_is_being_written_does_not_grow(void **state)
+{
+    struct pipe_run r;
+    int fd = memfd_create("spill", 0);
+    size_t room;
+    fx->takes = 0;
+    lend("abc");
+    assert_non_null(pipe_tail(&fx->p, &room));
+    fx->p.ready = false;
+    assert_true(pipe_spill_begin(&fx->p, &r, 0));
+    assert_null(pipe_tail(&fx->p, &room));
+    assert_int_equal(lend("def"), PIPE_FULL);
+    assert_int_equal(fx->p.count, 2);
+    for (int i = 0; i < 20; i++)
+        lend("g"); /* a ring that is nearly full is not made one buffer of */
+    assert_int_equal(r.size, 3);
+    write_run(fd, &r, 0);
+    pipe_spill_commit(&fx->p, &r, fd, 0);
+    pipe_run_drop(&r);
+    take(26);
+    got_is("abcdefgggggggggggggggggggg");
+    close(fd);
+}
+
+/* A write at whose end nothing has changed. */
+static void spill_now(int fd, uint64_t *at, size_t keep)
+{
+    struct pipe_run r;
+    assert_true(pipe_spill_begin(&fx->p, &r, keep));
+    write_run(fd, &r, *at);
+    pipe_spill_commit(&fx->p, &r, fd, *at);
+    pipe_run_drop(&r);
+    *at += r.size;
 }
 
 /* Bytes that tell where they stood: the whole body is "0 1 2 3 ...". Lent in parts of `part` bytes. */
@@ -346,7 +604,7 @@ static void keep_some(size_t part, size_t takes, size_t keep)
     pipe_resize(&fx->p, 60000);
     size_t n = lend_numbers(whole, sizeof(whole), part);
     consume(&fx->consumer);
-    assert_int_equal(pipe_to_file(&fx->p, fd, &at, keep), OK);
+    spill_now(fd, &at, keep);
     size_t kept = n - takes - (size_t)at;
     if (keep < n - takes)
         assert_true(kept <= keep && (kept == keep || part < keep));
@@ -354,10 +612,11 @@ static void keep_some(size_t part, size_t takes, size_t keep)
         assert_int_equal(kept, 0);
     assert_int_equal(fx->p.filed, at);
     assert_int_equal(lend("more"), PIPE_MORE);
-    assert_int_equal(pipe_to_file(&fx->p, fd, &at, keep), OK); /* behind a file nothing is kept */
+    spill_now(fd, &at, keep); /* behind a file nothing is kept */
     assert_int_equal(fx->p.queued - fx->p.filed, kept);
     assert_true(fx->budget.used < 2 * kept + 8192);
-    drain(fd);
+    take(fx->p.queued);
+    assert_int_equal(fx->p.filed, 0);
     assert_int_equal(fx->ngot, n + 4);
     assert_memory_equal(fx->got, whole, n);
     assert_memory_equal(fx->got + n, "more", 4);
@@ -377,25 +636,27 @@ static void what_the_consumer_is_busy_with_stays_in_memory(void **state)
 /* A ring that is full of small pieces has to have a place again, although they are less than may stay. */
 static void a_ring_full_of_small_pieces_is_emptied(void **state)
 {
-    static const char text[] = "0123456789abcdef";
     int fd = memfd_create("spill", 0);
     uint64_t at = 0;
     fx->p.ready = false;
-    for (size_t i = 0; i < PIPE_PIECES; i++)
-        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
+    queue_body(0, PIPE_PIECES, 1);
     assert_false(pipe_has_place(&fx->p));
-    assert_int_equal(pipe_to_file(&fx->p, fd, &at, 500), OK);
+    spill_now(fd, &at, 500);
     assert_int_equal(at, PIPE_PIECES);
     assert_true(pipe_has_place(&fx->p));
-    for (size_t i = 0; i < PIPE_PIECES - 1; i++)
-        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
-    drain(fd);
-    assert_int_equal(fx->ngot, 2 * PIPE_PIECES - 1);
-    for (size_t i = 0; i < PIPE_PIECES; i++)
-        assert_true(pipe_put(&fx->p, PIECE_MEM, slice_of(text + i, 1)));
-    assert_int_equal(pipe_to_file(&fx->p, fd, &at, PIPE_PIECES - 1), OK); /* half of the ring stays */
+    take(PIPE_PIECES);
+    queue_body(PIPE_PIECES, PIPE_PIECES, 1);
+    spill_now(fd, &at, PIPE_PIECES - 1); /* half of the ring stays */
     assert_int_equal(at, PIPE_PIECES + PIPE_PIECES / 2);
-    assert_true(pipe_has_place(&fx->p));
+    assert_int_equal(fx->p.count, PIPE_PIECES / 2 + 1);
+    take(PIPE_PIECES);
+    queue_body(2 * PIPE_PIECES, 2 * (PIPE_PIECES - 1), 2);
+    queue_body(2 * PIPE_PIECES + 2 * (PIPE_PIECES - 1), 2, 2);
+    spill_now(fd, &at, 3); /* a full ring has no place to cut a piece in two: less stays */
+    assert_int_equal(fx->p.queued - fx->p.filed, 2);
+    take(2 * PIPE_PIECES);
+    assert_int_equal(fx->ngot, 4 * PIPE_PIECES);
+    assert_memory_equal(fx->got, body, fx->ngot);
     close(fd);
 }
 
@@ -415,6 +676,8 @@ static void the_budget_leaves_every_pipe_its_floor(void **state)
 
 int main(void)
 {
+    for (size_t i = 0; i < sizeof(body); i++)
+        body[i] = (char)('0' + i);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_loan_that_is_taken_costs_no_copy),
@@ -429,6 +692,11 @@ int main(void)
         T(a_retained_body_can_be_offered_again),
         T(without_retaining_only_an_untouched_body_can),
         T(spilled_bytes_make_room_and_keep_their_order),
+        cmocka_unit_test(a_write_and_a_consumer_do_not_disturb_each_other),
+        T(the_producer_waits_for_the_write),
+        T(a_write_may_be_for_nobody),
+        T(what_is_being_written_does_not_grow),
+        T(ranges_of_a_file_keep_apart),
         T(what_the_consumer_is_busy_with_stays_in_memory),
         T(a_ring_full_of_small_pieces_is_emptied),
         T(the_budget_leaves_every_pipe_its_floor),

@@ -7,11 +7,14 @@
 
 #include "proxy/step.h"
 
-/* The request pipe is full: moves it to the exchange's file and has the client go on. The next step, as a step says. */
+/* The request pipe is full, or a write of it has failed: has it written to the exchange's file, after which the client
+ * goes on. The next step, as a step says. */
 enum step spill_request(struct exchange *x);
-/* The response pipe is full: the same for the backend, or back-pressure when the limit is reached or the disk fails. */
+/* The response pipe may be full: the same for the backend, or back-pressure when the limit is reached or the disk
+ * fails.
+ */
 void spill_answer(struct exchange *x);
-/* Closes the files. */
+/* Closes the files, at once or when the write that is under way has ended. */
 void spill_done(struct exchange *x);
 
 #endif

@@ -56,8 +56,9 @@ enum step step_body(struct exchange *x)
         return STEP_CONNECT;
     if (!(x->events & X_FRONT_BODY) && x->req_pipe.put == 0 && in_hand(x))
         return STEP_CONNECT;
-    if (!(x->events & X_FRONT_BODY)) {
-        pipe_resize(&x->req_pipe, x->pass.loc->client->body_buffer_size);
+    if (!(x->events & X_FRONT_BODY) && !x->req_pipe.spilling) {
+        if (!x->spill) /* which sets a size of its own */
+            pipe_resize(&x->req_pipe, x->pass.loc->client->body_buffer_size);
         x->front->ops->kick_in(x->front);
     }
     if (x->events & X_FRONT_BODY) {

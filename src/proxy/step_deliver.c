@@ -84,8 +84,7 @@ enum step step_deliver(struct exchange *x)
     }
     if (x->events & X_BACK_FULL) {
         x->events &= ~(uint32_t)X_BACK_FULL;
-        if (x->resp_pipe.stalled)
-            spill_answer(x);
+        spill_answer(x);
     }
     if ((x->events & X_BACK_FAILED) && !(x->events & X_BACK_DONE) && x->ended == END_NONE)
         broke_off(x);

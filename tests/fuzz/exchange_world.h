@@ -17,6 +17,7 @@
 #include "conf/generation.h"
 #include "h1/conn.h"
 #include "h1/server.h"
+#include "loop/job_pool.h"
 #include "net/listen.h"
 #include "proxy/policy.h"
 #include "proxy/pool.h"
@@ -170,6 +171,23 @@ static void load(unsigned k)
             listeners[n++] = (struct listener){ .key = e->key, .worker = &w };
     }
     arena_done(&messages);
+}
+
+/* ---- the job pool: no threads, jobs are done when the script says so ---- */
+
+/* The kernel in memory does not know the loop's eventfd: the letter is fetched by hand. */
+static bool do_job(unsigned k)
+{
+    if (!job_pool_step(k))
+        return false;
+    loop_wait_mail(&w.loop);
+    return true;
+}
+
+static void do_all_jobs(void)
+{
+    while (do_job(0)) {
+    }
 }
 
 static void forget_failures(const struct peer_set *set)

@@ -4,7 +4,7 @@
  * Everything from the event loop up is the real thing: timers, run queue, pipes, HTTP/1 ends, step machine, pools, and
  * generations compiled from a configuration. Below it lies a kernel in memory (sim.h). The input is a list of
  * operations: who sends what, up to which byte, who closes or resets, how much may be written, how a connect ends, when
- * time passes, a reload, a shortage of memory.
+ * time passes, a reload, a shortage of memory, when a job of the pool is done and in which order, how the disk is.
  *
  * What must hold, whatever happens: every request that a backend got and every answer that a client got is canonical,
  * and its body is the right one (exchange_check.h); an answer that is not whole ends in a cut connection; a POST is not
@@ -57,6 +57,7 @@ static unsigned nrequests, nanswers;
 static struct player players[SIM_SOCKS];
 static void (*real_run)(struct exchange *x);
 static bool raw_clients, raw_backends, fault;
+static bool jobs_wait; /* for the script: else each is done at once */
 
 static int number_of(const struct exchange *x)
 {
@@ -276,7 +277,7 @@ static void turn(void)
     int n = 0;
     do
         loop_turn(&w.loop, 0);
-    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
+    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head || (!jobs_wait && do_job(0))));
     CHECK(n < 5000, "the loop spins");
 }
 
@@ -470,6 +471,24 @@ static void rare_op(struct script *in)
     }
 }
 
+/* The script's jobs: one is done; the disk or the queue is full from now on, or not any more. */
+static void job_op(struct script *in)
+{
+    uint8_t what = next_byte(in);
+    switch (what & 3) {
+    case 0:
+    case 1:
+        do_job(what >> 2);
+        return;
+    case 2:
+        sim_disk = next_byte(in);
+        return;
+    case 3:
+        job_pool_set(0, what >> 2);
+        return;
+    }
+}
+
 enum {
     OP_CLIENT,
     OP_REQUEST,
@@ -482,12 +501,12 @@ enum {
     OP_BACKEND_PEER = OP_CLIENT_PEER + PEER_OPS,
     OPS = OP_BACKEND_PEER + PEER_OPS
 };
-enum { OP_MASK = 0x3f, OP_HOLD = 0x40, OP_NO_TURN = 0x80 };
+enum { OP_MASK = 0x3f, OP_JOB = OP_MASK, OP_HOLD = 0x40, OP_NO_TURN = 0x80 };
 
 static void one_op(struct script *in)
 {
     uint8_t b = next_byte(in);
-    unsigned op = (b & OP_MASK) % OPS;
+    unsigned op = (b & OP_MASK) == OP_JOB ? OP_JOB : (b & OP_MASK) % OPS;
     int i;
     uint8_t x, y, z;
     switch (op) {
@@ -516,6 +535,9 @@ static void one_op(struct script *in)
     case OP_RARE:
         rare_op(in);
         break;
+    case OP_JOB:
+        job_op(in);
+        break;
     default:
         if (op < OP_BACKEND_PEER)
             peer_op(in, op - OP_CLIENT_PEER, pick(in, false));
@@ -542,6 +564,7 @@ static uint64_t all_moved(void)
 static void settle(void)
 {
     uint64_t before = 0;
+    jobs_wait = false;
     for (unsigned still = 0; still < 5; still++) {
         for (unsigned i = 0; i < sim_count; i++) {
             struct sim_sock *s = &sim_socks[i];
@@ -610,6 +633,7 @@ enum { FINALE_TIME, FINALE_FIN, FINALE_RST, FINALE_STOP };
 
 static void finale(uint8_t how)
 {
+    jobs_wait = jobs_wait && how % 4 == FINALE_STOP;
     for (unsigned i = 0; i < sim_count; i++) {
         if (how % 4 == FINALE_FIN)
             peer_fin(i);
@@ -625,6 +649,7 @@ static void finale(uint8_t how)
         for (unsigned i = 0; i < 2000 && !all_free(); i++)
             pass_time(1000);
     }
+    do_all_jobs();
     loop_reap_now(&w.loop);
     check_all();
 }
@@ -665,6 +690,7 @@ static void begin(void)
     slab_init(&w.pages, EXCHANGE_PAGE, 1);
     w.budget.limit = 64 << 20;
     w.max_connections = 1000;
+    job_pool_set(0, JOB_QUEUE);
     CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
     w.gen = NULL;
     take_generation(0);
@@ -680,6 +706,8 @@ static void end(void)
     proxy_worker_done(&w);
     h1_worker_done(&w);
     CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
+    CHECK(w.loop.jobs == 0, "%zu jobs are left", w.loop.jobs);
+    CHECK(sim_temporary_files() == 0, "%u temporary files are left", sim_temporary_files());
     loop_done(&w.loop);
     scratch_done(&w.scratch);
     slab_done(&w.pages);
@@ -693,6 +721,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     once();
     begin();
     uint8_t how = next_byte(&in);
+    jobs_wait = how & 8;
     for (unsigned n = 0; in.n && n < 200; n++)
         one_op(&in);
     if (how & 4) {

@@ -7,6 +7,8 @@
  * how many bytes may be written, and how a connect ends. So a write can stop at any byte and an event can come at any
  * moment, and the same input always runs the same way. Time stands still unless sim_now is moved.
  *
+ * Files are real, but making temporary ones can fail and writing to them stop short or fail (sim_disk).
+ *
  * epoll is edge-triggered as in Linux: a descriptor is reported once after something has changed for it, with all that
  * holds for it at that time.
  */
@@ -14,6 +16,7 @@
 #define TESTS_FUZZ_SIM_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +26,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,7 +42,7 @@
         }                                                                                   \
     } while (0)
 
-enum { SIM_FD = 1 << 20, SIM_SOCKS = 40 };
+enum { SIM_FD = 1 << 20, SIM_SOCKS = 40, SIM_DISK_FULL = 255, SIM_DISK_GONE = 254 };
 #define SIM_ROOM ((size_t)1 << 30)
 
 struct sim_sock {
@@ -66,7 +70,9 @@ static unsigned sim_count;
 static uint64_t sim_now; /* ms */
 static enum sim_connect sim_next_connect;
 static size_t sim_next_room;
-static bool sim_trace; /* EXCHANGE_TRACE is set: what happens is printed */
+static uint8_t sim_disk;    /* writes to files: 0 go well, SIM_DISK_FULL and SIM_DISK_GONE fail, else they stop short */
+static bool sim_temp[1024]; /* descriptors of temporary files */
+static bool sim_trace;      /* EXCHANGE_TRACE is set: what happens is printed */
 
 #define SIM_SAY(...) (sim_trace ? (void)fprintf(stderr, __VA_ARGS__) : (void)0)
 
@@ -108,6 +114,7 @@ static void sim_reset(void)
     sim_now = 1000000;
     sim_next_connect = SIM_AT_ONCE;
     sim_next_room = SIM_ROOM;
+    sim_disk = 0;
 }
 
 static uint32_t sim_mask(const struct sim_sock *s)
@@ -162,10 +169,8 @@ static void sim_rst(struct sim_sock *s, int error)
 static void sim_room(struct sim_sock *s, size_t room)
 {
     s->room = room;
-    if (room && s->nospace) {
-        s->nospace = false;
+    if (room && s->nospace)
         s->ready = true;
-    }
 }
 
 static void sim_connected(struct sim_sock *s)
@@ -313,6 +318,48 @@ ssize_t sendfile(int fd, int from, off_t *offset, size_t n)
     return may < 0 ? may : done;
 }
 
+int openat(int dir, const char *path, int flags, ...)
+{
+    va_list ap;
+    va_start(ap, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;
+    va_end(ap);
+    bool temporary = (flags & O_TMPFILE) == O_TMPFILE;
+    if (temporary && sim_disk == SIM_DISK_GONE) {
+        errno = EIO;
+        return -1;
+    }
+    int fd = (int)syscall(SYS_openat, dir, path, flags, mode);
+    CHECK(fd < (int)(sizeof(sim_temp) / sizeof(*sim_temp)), "descriptor %d", fd);
+    if (fd >= 0)
+        sim_temp[fd] = temporary;
+    return fd;
+}
+
+static unsigned sim_temporary_files(void)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < sizeof(sim_temp) / sizeof(*sim_temp); i++)
+        n += sim_temp[i];
+    return n;
+}
+
+/* A short write is a part of the first piece, as small as sim_disk says, or all of it and a part of the second. */
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t at)
+{
+    CHECK(n > 0 && n <= 1024, "pwritev of %d pieces", n);
+    if (sim_disk == SIM_DISK_FULL || sim_disk == SIM_DISK_GONE) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (sim_disk == 0)
+        return syscall(SYS_pwritev, fd, iov, n, at, 0);
+    struct iovec part[2] = { iov[0], n > 1 ? iov[1] : (struct iovec){ 0 } };
+    unsigned last = n > 1 && (sim_disk & 1);
+    part[last].iov_len = (part[last].iov_len + sim_disk - 1) / sim_disk;
+    return syscall(SYS_pwritev, fd, part, last + 1, at, 0);
+}
+
 int shutdown(int fd, int how)
 {
     struct sim_sock *s = sim_of(fd);
@@ -328,8 +375,11 @@ int shutdown(int fd, int how)
 int close(int fd)
 {
     struct sim_sock *s = sim_of(fd);
-    if (!s)
+    if (!s) {
+        if (fd >= 0 && fd < (int)sizeof(sim_temp))
+            sim_temp[fd] = false;
         return (int)syscall(SYS_close, fd);
+    }
     SIM_SAY("%10llu  %d -> close\n", (unsigned long long)sim_now, sim_number(s));
     s->open = s->watched = s->ready = false;
     return 0;
@@ -384,6 +434,8 @@ int epoll_wait(int epfd, struct epoll_event *ev, int max, int ms)
         if (!events)
             continue;
         s->ready = false;
+        if (events & EPOLLOUT)
+            s->nospace = false; /* room that goes before it was reported must be reported again */
         ev[n++] = (struct epoll_event){ .events = events, .data.ptr = s->data };
     }
     return n;
