@@ -22,7 +22,7 @@ bool regex_matches_paths(slice pattern)
 
 static bool is_meta(char c)
 {
-    return memchr("\\^$.|?*+()[]{}", c, sizeof("\\^$.|?*+()[]{}") - 1) != NULL;
+    return slice_find(SLICE("\\^$.|?*+()[]{}"), c) >= 0;
 }
 
 slice regex_literal_prefix(slice pattern)
@@ -33,7 +33,7 @@ slice regex_literal_prefix(slice pattern)
     size_t n = 0;
     while (n < s.n && !is_meta(s.p[n]))
         n++;
-    if (n && n < s.n && memchr("?*{", s.p[n], 3))
+    if (n && n < s.n && slice_find(SLICE("?*{"), s.p[n]) >= 0)
         n--; /* the last character may be missing */
     return slice_upto(s, n);
 }
@@ -117,7 +117,7 @@ static bool read_quantifier(struct reading *r)
 static void open_group(struct reading *r)
 {
     if (r->at < r->s.n && r->s.p[r->at] == '?') { /* (?:, (?<name>, (?=: none of it is matched itself */
-        while (r->at < r->s.n && !memchr(":>=!", r->s.p[r->at], 4))
+        while (r->at < r->s.n && slice_find(SLICE(":>=!"), r->s.p[r->at]) < 0)
             r->at++;
         r->at++;
     }

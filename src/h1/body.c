@@ -161,7 +161,7 @@ static enum h1_pump read_more(struct h1_conn *c, size_t want)
     ssize_t n = h1_conn_read(c, want);
     if (n > 0)
         return H1_PUMP_WAIT;
-    if (n == ERR_CLOSED && b->kind == H1_BODY_CLOSE) {
+    if (n == ERR_CLOSED && b->kind == H1_BODY_CLOSE && !c->cut) {
         b->done = true;
         pipe_end(p, NULL);
         pipe_push(p);

@@ -221,7 +221,9 @@ static void client_kick_out(struct end *e)
         cl->dirty = true;
         return;
     case H1_FLUSH_ERROR:
-        /* The backend may have answered and closed: its answer is worth more than this error. */
+        /* The backend may have answered and closed: its answer is worth more than this error. A reset that comes
+         * instead of a FIN is told once, here; reading would take it for the end (Linux says EPIPE behind a FIN). */
+        cl->c.cut = errno == ECONNRESET;
         cl->dirty = true;
         cl->c.out.active = false;
         timer_clear(&cl->c.out_timer);

@@ -65,6 +65,7 @@ struct h1_conn {
     char *stash;
     size_t stash_cap;
     bool readable; /* the kernel may have something */
+    bool cut;      /* a write has met the peer's reset: the end of what can be read is no end of a body */
     bool hup;      /* the peer's FIN (or worse) was seen: a short read is no end */
     bool held;     /* the kernel holds the end of the last message back, for the FIN to go with it */
     struct h1_scan scan;

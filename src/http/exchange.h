@@ -96,10 +96,10 @@ struct pass {
     slice uri;  /* decoded and normal: $uri, what locations match */
     slice args; /* $args */
     bool has_args;
-    bool internal;   /* an internal redirect or a rewrite made the URI: internal locations serve it */
-    bool redirected; /* came from an internal redirect, not from the client */
-    bool rewritten;  /* uri is not the client's any more: the origin's target is made from it */
-    bool whole;      /* `rewrite ... break` changed it: the URI part of proxy_pass replaces nothing (as in nginx) */
+    bool internal;     /* an internal redirect or a rewrite made the URI: internal locations serve it */
+    bool redirected;   /* came from an internal redirect, not from the client */
+    bool rewritten;    /* uri is not the client's any more: the origin's target is made from it */
+    bool whole;        /* `rewrite ... break` changed it: the URI part of proxy_pass replaces nothing (as in nginx) */
     bool behind_alias; /* try_files: uri stands behind an alias that a regular expression has made */
     const struct location *loc;
     slice captures[10]; /* of the last regular expression that matched; [0] the whole */
@@ -189,7 +189,7 @@ struct exchange {
     struct proxy_exchange *proxy;     /* attempts and their times; NULL until a backend is selected */
     struct exchange *parent;          /* of a child, which borrows its head (proxy/subrequest.h); else NULL */
     struct x_hold *holds;             /* NULL: none */
-    void *slots[SLOTS];                /* state of policies that keep some for an exchange: enum x_slot */
+    void *slots[SLOTS];               /* state of policies that keep some for an exchange: enum x_slot */
     struct arena arena;
     struct pipe req_pipe, resp_pipe; /* last: their rings are not cleared */
 };

@@ -42,7 +42,7 @@ struct client_location_conf {
     uint64_t lingering_time, lingering_timeout;
     bool tcp_nodelay, reset_timedout;
     struct template limit_rate_after; /* a size; see http/pace.h */
-    struct template server_field; /* server_tokens: the Server field and the foot of error pages; empty: none */
+    struct template server_field;     /* server_tokens: the Server field and the foot of error pages; empty: none */
 };
 
 struct bundle_entry;

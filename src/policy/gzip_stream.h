@@ -33,7 +33,7 @@ void gzip_store_done(struct gzip_store *s);
 /* A stream at its beginning, of level 1 to 9; NULL: no memory, or the states would take more than `limit` bytes. */
 struct gzip_stream *gzip_stream_take(struct gzip_store *s, unsigned level, size_t limit);
 /* At any time. */
-void gzip_stream_give(struct gzip_store *s, struct gzip_stream *z);
+void gzip_stream_give(struct gzip_store *st, struct gzip_stream *s);
 
 enum gzip_goal {
     GZIP_MORE,  /* more input will come */

@@ -34,7 +34,8 @@ const struct error_page *error_page_find(const struct location *l, unsigned stat
     return NULL;
 }
 
-/* "=" or "=CODE" before the target; "=0" is "=". A final answer has no status below 200: clients would wait for another.
+/* "=" or "=CODE" before the target; "=0" is "=". A final answer has no status below 200: clients would wait for
+ * another.
  */
 static int parse_overwrite(struct conf_ctx *cf, const struct conf_node *node, int arg, int *overwrite)
 {

@@ -158,10 +158,21 @@ static int compile_answers(struct conf_ctx *cf, struct header_rules *r, const st
     return OK;
 }
 
+static bool same_text(slice a, slice b)
+{
+    return a.p == b.p && a.n == b.n;
+}
+
+static bool same_announce(const struct announce *a, const struct announce *b)
+{
+    return a->x_forwarded == b->x_forwarded && a->forwarded.mode == b->forwarded.mode &&
+           same_text(a->forwarded.by, b->forwarded.by) && a->via.on == b->via.on && same_text(a->via.name, b->via.name);
+}
+
 static bool same(const struct proxy_conf *a, const struct proxy_conf *b)
 {
     return a->set_header.v == b->set_header.v && a->hide.v == b->hide.v && a->pass_headers.v == b->pass_headers.v &&
-           memcmp(&a->announce, &b->announce, sizeof(a->announce)) == 0;
+           same_announce(&a->announce, &b->announce);
 }
 
 int headers_compile(struct conf_ctx *cf, struct proxy_conf *conf, const struct proxy_conf *parent)

@@ -56,8 +56,8 @@ struct http_main {
     struct location_build *location; /* being read; of a server outside its locations: its base */
     const struct content *fallback;  /* content_default; NULL: none */
     const struct feature *fallback_feature;
-    struct named_use *named_uses;    /* the last one read first */
-    struct map listeners;            /* key -> struct listener_conf */
+    struct named_use *named_uses; /* the last one read first */
+    struct map listeners;         /* key -> struct listener_conf */
     struct gen_cleanup cleanup;
 };
 

@@ -1,6 +1,7 @@
 """The rewrite module: rewrite, set, return, break, and what they say in the log. nginx runs beside, with the same file."""
 import pytest
-from tools.backend import named
+from tools.backend import serve
+from tools.wire import answer
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 
 ECHO = 'return 200 "$uri|$args|$is_args";'
@@ -181,7 +182,7 @@ PROXIED = {
 @needs_nginx
 @pytest.mark.parametrize("name", PROXIED)
 def test_a_backend_sees_what_it_would_behind_nginx(hinge, backend, name):
-    origin = backend(lambda conn: [conn.send(named("200 OK", body=req.target.encode() + b" " + req.method.encode())(req)) for req in iter(conn.request, None)])
+    origin = backend(serve(lambda req: answer(f"{req.method} {req.target}".encode())))
     same_as_nginx(hinge, PROXIED[name], [t + q for t in ("/a/x", "/a/x%20y", "/a/", "/a/x%2Fy", "/a/x+y", "/a/%C3%A9") for q in ("", "?q=1", "?")], origin=origin)
 
 

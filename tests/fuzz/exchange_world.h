@@ -184,7 +184,7 @@ static bool do_job(unsigned k)
     return true;
 }
 
-static void do_all_jobs(void)
+static inline void do_all_jobs(void)
 {
     while (do_job(0)) {
     }

@@ -336,7 +336,7 @@ int openat(int dir, const char *path, int flags, ...)
     return fd;
 }
 
-static unsigned sim_temporary_files(void)
+static inline unsigned sim_temporary_files(void)
 {
     unsigned n = 0;
     for (size_t i = 0; i < sizeof(sim_temp) / sizeof(*sim_temp); i++)
