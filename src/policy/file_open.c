@@ -94,14 +94,15 @@ static int open_within(int tree, const char *rel, int flags)
     return fd < 0 && errno == EXDEV ? open_back_in(tree, rel, flags) : fd;
 }
 
-/* One component: a link whose owner is not that of what it leads to is none. */
+/* One component: a link whose owner is not that of what it leads to is none. What was no link must not become one. */
 static int open_step(int dir, const char *name, int flags)
 {
     struct stat link, there;
     if (fstatat(dir, name, &link, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    int fd = beneath(dir, name, flags, 0);
-    if (fd < 0 || !S_ISLNK(link.st_mode))
+    bool is_link = S_ISLNK(link.st_mode);
+    int fd = beneath(dir, name, flags, is_link ? 0 : RESOLVE_NO_SYMLINKS);
+    if (fd < 0 || !is_link)
         return fd;
     if (fstat(fd, &there) == 0 && there.st_uid == link.st_uid)
         return fd;
@@ -196,28 +197,34 @@ static void renew(struct exchange *x, struct file_tree *t)
 }
 
 /*
- * disable_symlinks ... from=: the directory that the path begins with is not looked at. Moves *rel behind it; a
- * descriptor to close, or -1: the tree itself.
+ * disable_symlinks ... from=: how much of `rel` lies in the directory that is not looked at; 0: nothing of it does, or
+ * all of it.
  */
-static int open_beyond(struct exchange *x, const struct file_links_conf *links, const struct file_place *p,
-                       const char **rel)
+static size_t beyond(struct exchange *x, const struct file_links_conf *links, const struct file_place *p,
+                     const char *rel)
 {
     slice from, path = p->path;
-    char dir[PATH_MAX];
+    size_t before = (size_t)(rel - path.p);
     if (!links->beyond.source.n || exchange_eval(x, &links->beyond, &from) != OK)
-        return -1;
+        return 0;
     while (from.n && from.p[from.n - 1] == '/')
         from.n--;
-    size_t before = (size_t)(*rel - path.p);
-    if (!slice_starts(path, from) || from.n <= before || from.n >= path.n || path.p[from.n] != '/' ||
-        from.n - before >= sizeof(dir))
+    if (!slice_starts(path, from) || from.n <= before || from.n >= path.n || path.p[from.n] != '/')
+        return 0;
+    return from.n - before;
+}
+
+/* The first n bytes of rel, as a directory: a descriptor, or -1 and errno. */
+static int open_front(int tree, const char *rel, size_t n)
+{
+    char dir[PATH_MAX];
+    if (n >= sizeof(dir)) {
+        errno = ENAMETOOLONG;
         return -1;
-    memcpy(dir, *rel, from.n - before);
-    dir[from.n - before] = 0;
-    *rel = path.p + from.n + strspn(path.p + from.n, "/");
-    if (!**rel)
-        *rel = ".";
-    return open_within(p->tree->entry->fds[0], dir, O_PATH | O_DIRECTORY);
+    }
+    memcpy(dir, rel, n);
+    dir[n] = 0;
+    return open_within(tree, dir, O_PATH | O_DIRECTORY);
 }
 
 /* A tree that is not there has a descriptor too: what is beneath it does not exist. */
@@ -226,6 +233,25 @@ static int explain_absence(int fd, int tree)
     struct stat st;
     if (fd < 0 && errno == ENOTDIR)
         errno = fstat(tree, &st) == 0 && S_ISDIR(st.st_mode) ? ENOTDIR : ENOENT;
+    return fd;
+}
+
+/* Where links are looked at one by one. What lies beneath a directory that cannot be opened is not there either. */
+static int open_careful(struct exchange *x, const struct file_links_conf *links, const struct file_place *p,
+                        const char *rel, int flags)
+{
+    int tree = p->tree->entry->fds[0], dir = tree;
+    size_t n = rel[0] == '.' && !rel[1] ? 0 : beyond(x, links, p, rel);
+    if (n) {
+        dir = open_front(tree, rel, n);
+        rel += n + strspn(rel + n, "/");
+    }
+    int fd = dir < 0 ? -1 : open_checked(dir, *rel ? rel : ".", flags, links->mode);
+    if (n && dir >= 0) {
+        int err = errno;
+        close(dir);
+        errno = err;
+    }
     return fd;
 }
 
@@ -239,14 +265,7 @@ int file_open_fd(struct exchange *x, const struct file_place *p, int flags)
     int tree = p->tree->entry->fds[0];
     if (likely(c->links.mode == LINKS_WITHIN))
         return explain_absence(open_within(tree, rel, flags), tree);
-    int from = rel[0] == '.' && !rel[1] ? -1 : open_beyond(x, &c->links, p, &rel);
-    int fd = explain_absence(open_checked(from < 0 ? tree : from, rel, flags, c->links.mode), tree);
-    if (from >= 0) {
-        int err = errno;
-        close(from);
-        errno = err;
-    }
-    return fd;
+    return explain_absence(open_careful(x, &c->links, p, rel, flags), tree);
 }
 
 int file_open_dir(struct exchange *x, const struct file_place *p)
@@ -365,11 +384,12 @@ int file_open_now(struct exchange *x, const struct file_place *p, struct file **
     return fd < 0 ? ERR_SYS : file_new(x, fd, true, out);
 }
 
-/* What file_look has opened in this very run of the exchange. */
-static struct file *take_seen(struct exchange *x, slice path)
+/* What file_look has opened in this very run of the exchange, if this location would have opened it the same way. */
+static struct file *take_seen(struct exchange *x, const struct files_conf *c, const struct file_place *p)
 {
     struct files_worker *fw = x->w->files;
-    if (!fw || fw->who != x || !slice_eq(fw->path, path))
+    if (!fw || fw->who != x || fw->tree != p->tree || fw->links != c->links.mode ||
+        fw->beyond != c->links.beyond.source.p || !slice_eq(fw->path, p->path))
         return NULL;
     struct file *f = fw->seen;
     fw->seen = NULL;
@@ -382,7 +402,7 @@ int file_open(struct exchange *x, const struct file_place *p, struct file **out)
     const struct files_conf *c = exchange_conf(x, &files_feature);
     if (c->cache)
         return file_cache_open(x, c, p, out);
-    struct file *f = take_seen(x, p->path);
+    struct file *f = take_seen(x, c, p);
     if (!f)
         return file_open_now(x, p, out);
     *out = f;
@@ -410,6 +430,9 @@ int file_look(struct exchange *x, const struct file_place *p, struct file **out)
     fw->seen = *out;
     fw->who = x;
     fw->path = p->path;
+    fw->tree = p->tree;
+    fw->links = c->links.mode;
+    fw->beyond = c->links.beyond.source.p;
     task_post(&x->w->loop, &fw->forget);
     return rc;
 }

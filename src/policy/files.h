@@ -183,6 +183,9 @@ struct files_worker {
     struct file *seen;    /* what file_look found, until the exchange has run */
     struct exchange *who; /* and for whom */
     slice path;           /* and where: of its arena */
+    const struct file_tree *tree;
+    const char *beyond; /* disable_symlinks: from=, as the configuration has it */
+    uint8_t links;      /* enum file_links */
     struct task forget;
     struct worker *w;
 };

@@ -434,6 +434,22 @@ class TestLinks:
         for target in ("/dir/f", "/file", "/mine", "/real/f", "/real/", "/none/x", "/real"):
             s.same(target, log=False)
 
+    def test_beneath_a_front_that_is_not_there_is_nothing(self, hinge, links):
+        """What follows from='s directory must not be looked up in the root instead."""
+        links.file("www/secret", "of the root")
+        links.file("outside/secret", "outside")
+        links.link("www/away", "../outside")
+        h = hinge.server("root %%tree%%/www; disable_symlinks on from=$document_root/$arg_d;", tree=links)
+        assert [h.get(f"/{d}/secret?d={d}").status for d in ("none", "file", "away", "real")] == [404, 404, 403, 404]
+        assert h.get("/real/f?d=real").text == "real"
+
+    def test_what_one_location_followed_another_may_not(self, hinge, links):
+        """The index file is looked at by the rules of one location and sent by those of another."""
+        links.link("www/index.html", "../outside/f")
+        for line, status in (("disable_symlinks on;", 403), ("disable_symlinks outside;", 403), ("disable_symlinks off;", 200)):
+            h = hinge.server("root %%tree%%/www; location = / { disable_symlinks off; } location / { " + line + " }", tree=links)
+            assert (h.get("/").status, h.get("/index.html").status) == (status, status)
+
     @pytest.mark.parametrize("line", ["disable_symlinks maybe;", "disable_symlinks off from=/x;", "disable_symlinks on from=;", "disable_symlinks on x;"])
     def test_what_is_refused(self, hinge, line):
         h = hinge.prepare_http("server { listen %%port%%; " + line + " }")
