@@ -77,6 +77,7 @@ static int cut_body(struct exchange *x, const struct range *r)
     struct cut *c = arena_new(&x->arena, struct cut);
     if (!c)
         return ERR_NOMEM;
+    c->t.order = TRANSFORM_CUT;
     c->t.step = cut_step;
     c->skip = r->start;
     c->left = r->end - r->start;
@@ -179,8 +180,8 @@ static bool divisible(const struct exchange *x, const struct ranges_conf *c, uin
 {
     const struct response *r = &x->resp;
     bool file = file_answers(x);
-    if (r->status != 200 || r->declared.kind != BODY_LENGTH || c->max == 0 || x->transforms)
-        return false;
+    if (r->status != 200 || r->declared.kind != BODY_LENGTH || c->max == 0)
+        return false; /* what changes a body has taken its length away */
     if (!file && (x->local || !c->force || (r->body.kind == BODY_NONE && x->req.method != METHOD_HEAD)))
         return false;
     *size = r->declared.length;

@@ -106,6 +106,14 @@ def test_a_connection_goes_on_behind_parts(site):
         assert c.ask(lines("GET /a.txt HTTP/1.1", "Host: a")).text == "0123456789"
 
 
+@pytest.mark.parametrize("line", ["limit_rate 100k;", "set $limit_rate 100k;"])
+def test_ranges_of_a_slow_answer(beside, tree, line):
+    tree.file("a.txt", "0123456789")
+    s = beside("server { listen %%port%%; root %%tree%%; " + line + " }")
+    for value in ("2-4", "0-1,4-5", "10-"):
+        s.same("/a.txt", f"Range: bytes={value}")
+
+
 class TestForced:
     """proxy_force_ranges: beside nginx, before a backend that knows no ranges."""
 
