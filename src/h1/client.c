@@ -443,12 +443,14 @@ static void read_body(struct h1_client *cl)
 static void client_kick_in(struct end *e)
 {
     struct h1_client *cl = h1_client_of(e);
-    if (cl->state != CLIENT_BUSY || (e->x->events & X_BACK_FAILED))
+    if (cl->state != CLIENT_BUSY || (e->x->events & (X_BACK_FAILED | X_BACK_INTERIM)))
         return;
     if (!cl->head_done) {
         read_head(cl);
         return;
     }
+    if (!e->x->head_sent) /* a kick after a failed write: the head was read meanwhile, its body is not wanted yet */
+        return;
     cl->wants_more = true;
     if (cl->c.body.done && e->in->state == PIPE_OPEN) {
         pipe_end(e->in, NULL);
