@@ -23,14 +23,14 @@ CONF = """
 log_format l '""" + "|||".join(f"{name}=${name}" for name in NAMES) + """';
 server {
     listen %%port%%; server_name named.example; access_log %%dir%%/l.log l; default_type text/plain; add_header X-Add added;
-    location / { proxy_pass http://%%origin%%; }
+    location / { proxy_pass http://%%origin%%; proxy_set_header Connection close; }
     location /text { return 200 "hello"; }
     location /redirect { return 302 /x?y; }
     location /none { return 404 none; }
     location /empty { return 204; }
     location /refused { proxy_pass http://127.0.0.1:1; error_page 502 /text; }
-    location /unbuffered { proxy_request_buffering off; proxy_pass http://%%origin%%; }
-    location /large { client_body_buffer_size 4k; proxy_pass http://%%origin%%; }
+    location /unbuffered { proxy_request_buffering off; proxy_pass http://%%origin%%; proxy_set_header Connection close; }
+    location /large { client_body_buffer_size 4k; proxy_pass http://%%origin%%; proxy_set_header Connection close; }
 }
 """
 ORIGIN = answer(b"ok", "X-Out: out", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Server: back", "Content-Type: text/y; charset=utf-8",
@@ -139,7 +139,7 @@ def test_several_fields_of_one_name_are_joined(hinge, backend):
     """nginx does so since 1.23."""
     origin = backend(lambda conn: (conn.request(), conn.send(ORIGIN)))
     h = hinge.http("""log_format l '$http_x|$http_cookie|$sent_http_set_cookie|$upstream_http_set_cookie|$http_x_forwarded_for';
-        server { listen %%port%%; access_log %%dir%%/l.log l; location / { proxy_pass http://%%origin%%; } }""", origin=origin)
+        server { listen %%port%%; access_log %%dir%%/l.log l; location / { proxy_pass http://%%origin%%; proxy_set_header Connection close; } }""", origin=origin)
     h.get("/", "X: 1", "x: 2", "Cookie: a=1", "Cookie: b=2", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2")
     cookies = "sid=abc; Path=/, two = 2 ; x=y"
     assert h.wait_lines("l.log") == [f"1, 2|a=1; b=2|{cookies}|{cookies}|1.1.1.1, 2.2.2.2"]
@@ -166,7 +166,7 @@ def test_trailers(hinge, backend):
     body = b"2\r\nok\r\n0\r\nX-Sum: 12\r\nX-Sum: 34\r\n\r\n"
     origin = backend(lambda conn: (conn.request(), conn.send(lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + body)))
     h = hinge.http("""log_format l '$sent_trailer_x_sum|$upstream_trailer_x_sum|$sent_trailer_no';
-        server { listen %%port%%; access_log %%dir%%/l.log l; location / { proxy_pass_trailers on; proxy_http_version 1.1; proxy_pass http://%%origin%%; } }""", origin=origin)
+        server { listen %%port%%; access_log %%dir%%/l.log l; location / { proxy_pass_trailers on; proxy_http_version 1.1; proxy_pass http://%%origin%%; proxy_set_header Connection close; } }""", origin=origin)
     h.get("/", "TE: trailers")
     h.get("/")
     assert h.wait_lines("l.log", 2) == ["12, 34|12, 34|-", "-|-|-"]
