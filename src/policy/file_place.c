@@ -106,17 +106,17 @@ int file_place_named(struct exchange *x, slice name, struct file_place *out)
     return rc == OK ? place(x, r, text, name, SLICE_NONE, out) : rc;
 }
 
-/* ---- variables ---- */
+/* ---- variables: at the server's rules they are those of the server, as in nginx ---- */
 
 static int get_document_root(struct exchange *x, const struct var *v, slice *out)
 {
-    return file_root_text(x, out);
+    return x->pass.loc ? file_root_text(x, out) : ERR_NOTFOUND;
 }
 
 static int get_request_filename(struct exchange *x, const struct var *v, slice *out)
 {
     struct file_place p;
-    int rc = file_place(x, SLICE_NONE, &p);
+    int rc = x->pass.loc ? file_place(x, SLICE_NONE, &p) : ERR_NOTFOUND;
     if (rc == OK)
         *out = p.path;
     return rc;
@@ -124,9 +124,12 @@ static int get_request_filename(struct exchange *x, const struct var *v, slice *
 
 static int get_realpath_root(struct exchange *x, const struct var *v, slice *out)
 {
-    const struct files_conf *c = exchange_conf(x, &files_feature);
+    const struct files_conf *c;
     struct file_place p;
     slice text;
+    if (!x->pass.loc)
+        return ERR_NOTFOUND;
+    c = exchange_conf(x, &files_feature);
     int rc = exchange_eval(x, &c->root.text, &text);
     if (rc == OK)
         rc = place(x, &c->root, text, SLICE_NONE, SLICE_NONE, &p);
@@ -137,17 +140,17 @@ static int get_realpath_root(struct exchange *x, const struct var *v, slice *out
 
 const struct var_def file_vars[FILE_VARS] = {
     { .name = "document_root",
-      .known = VAR_ROUTE,
+      .known = VAR_REQUEST,
       .get = get_document_root,
       .doc = "The value of root or alias here.",
       .client = true },
     { .name = "realpath_root",
-      .known = VAR_ROUTE,
+      .known = VAR_REQUEST,
       .get = get_realpath_root,
       .doc = "The same as an absolute path, with links resolved.",
       .client = true },
     { .name = "request_filename",
-      .known = VAR_ROUTE,
+      .known = VAR_REQUEST,
       .get = get_request_filename,
       .doc = "The path of the file that the request asks for, by root or alias and the URI.",
       .client = true },

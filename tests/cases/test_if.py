@@ -208,3 +208,18 @@ def echo_head(name):
 def test_a_test_does_not_touch_what_no_root_holds_as_a_device(hinge):
     h = hinge.server("location / { if (-e /dev/null) { return 200 yes; } if (-f /dev/null) { return 200 file; } return 200 no; }")
     assert h.get("/").text == "no"
+
+
+@needs_nginx
+def test_a_servers_rules_know_the_servers_root(beside, tree):
+    tree.file("maintenance")
+    tree.file("f")
+    tree.file("sub/f")
+    s = beside("""server {
+        listen %%port%%; root %%tree%%; set $was "$document_root $realpath_root $request_filename";
+        if (-f $document_root/$arg_off) { return 503 "closed $was"; }
+        if (!-e $request_filename) { return 404 "nothing $was"; }
+        location / { return 200 "$was $document_root $request_filename"; }
+        location /sub/ { root %%tree%%/sub; return 200 "$was $document_root $request_filename"; } }""")
+    for target in ("/f", "/f?off=maintenance", "/none", "/sub/f", "/sub/none", "/"):
+        s.same(target)
