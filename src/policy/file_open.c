@@ -485,14 +485,13 @@ int file_probe(struct exchange *x, slice path, struct stat *st)
 {
     const struct files_conf *c = exchange_conf(x, &files_feature);
     struct file_place p = { .tree = c->root.tree };
-    if (!arena_dup(&x->arena, path, &p.path))
-        return ERR_NOMEM;
     if (!slice_starts(path, p.tree->path))
         p.tree = (struct file_tree *)(uintptr_t)tree_of(x, path);
-    if (!p.tree) {
-        errno = ENOENT;
-        return ERR_SYS;
-    }
+    if (!p.tree)
+        return ERR_NOTFOUND;
+    p.path = arena_printf(&x->arena, "%.*s", SLICE_FMT(path)); /* NUL-terminated */
+    if (!p.path.p)
+        return ERR_NOMEM;
     int fd = file_open_fd(x, &p, O_PATH);
     if (fd < 0)
         return ERR_SYS;

@@ -162,7 +162,7 @@ unsigned file_error(struct exchange *x, const struct file_place *p, int err);
 
 /*
  * For tests of paths (`if (-f ...)`): looks at a whole path, in the tree of the configuration that it lies in, the
- * current location's first. OK, ERR_SYS with errno (ENOENT: nothing there, or in no tree), ERR_NOMEM.
+ * current location's first. OK, ERR_SYS with errno, ERR_NOTFOUND (it lies in no tree), ERR_NOMEM.
  */
 int file_probe(struct exchange *x, slice path, struct stat *st);
 

@@ -82,6 +82,8 @@ bool value_encoded(const struct exchange *x);
 int value_eval(struct exchange *x, const struct template *t, bool quote, slice *out);
 /* a, or, when b is not empty, a, the separator, and b. OK or ERR_NOMEM. */
 int value_join(struct exchange *x, slice a, char separator, slice b, slice *out);
+/* Does the path, of which `t` is the text, hold a ".." that a variable brought in? */
+bool value_climbs(const struct template *t, slice path);
 /*
  * What nginx does to the text of a redirect up to the first '?': escapes of characters that need none are undone,
  * others stay, and what is no escape loses its '%'. OK or ERR_NOMEM.

@@ -5,13 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "policy/files.h"
 #include "policy/headers.h"
 #include "policy/limit_except.h"
 #include "policy/rewrite.h"
 #include "policy/rewrite_program.h"
 #include "policy/types.h"
 
-#define TEST_FEATURES &rewrite_feature, &types_feature, &headers_feature, &limit_except_feature
+#define TEST_FEATURES &rewrite_feature, &types_feature, &headers_feature, &limit_except_feature, &files_feature
 #define TEST_POLICIES \
     { &limit_except_policy, PHASE_REWRITE }, { &rewrite_policy, PHASE_REWRITE }, { &headers_policy, PHASE_RESPONSE },
 

@@ -86,6 +86,28 @@ int value_join(struct exchange *x, slice a, char separator, slice b, slice *out)
     return keep(x, &text, out);
 }
 
+/* Segments that are "..". */
+static size_t climbs(slice path)
+{
+    size_t n = 0;
+    slice one;
+    bool more = true;
+    while (more) {
+        one = path;
+        more = slice_cut(path, '/', &one, &path);
+        n += slice_eq(one, SLICE(".."));
+    }
+    return n;
+}
+
+bool value_climbs(const struct template *t, slice path)
+{
+    size_t written = 0;
+    for (uint32_t i = 0; i < t->nparts; i++)
+        written += t->parts[i].var ? 0 : climbs(t->parts[i].literal);
+    return !template_literal(t) && climbs(path) > written;
+}
+
 /* One '%' and what follows, at the front of *s; true when the rest is not to be touched any more. */
 static bool decode_one(struct strb *b, slice *s)
 {

@@ -210,6 +210,29 @@ def test_a_test_does_not_touch_what_no_root_holds_as_a_device(hinge):
     assert h.get("/").text == "no"
 
 
+def test_a_client_does_not_ask_about_files_elsewhere(hinge, tree):
+    """A variable's ".." leads nowhere; one that is written does."""
+    tree.file("secret")
+    tree.file("www/sub/f")
+    h = hinge.server("""
+        root %%tree%%/www;
+        location /arg { if (-e $document_root/$arg_f) { return 200; } if (!-e $document_root/$arg_f) { return 404; } }
+        location /up { if (-f $document_root/../$arg_f) { return 200; } return 404; }""", tree=tree)
+    assert [h.get(f"/arg?f={f}").status for f in ("sub/f", "sub/..f", "sub/../sub/f", "../secret", "..", "/../../../etc/passwd")] == [200, 404, 404, 404, 404, 404]
+    assert [h.get(f"/up?f={f}").status for f in ("secret", "www/sub/f", "www/../secret")] == [200, 200, 404]
+
+
+@needs_nginx
+def test_disable_symlinks_holds_for_tests_of_files(beside, tree):
+    tree.file("www/f")
+    tree.link("www/link", "f")
+    tree.link("www/out", "/etc/passwd")
+    for line in ("disable_symlinks off;", "disable_symlinks on from=$document_root;", "disable_symlinks if_not_owner from=$document_root;"):
+        s = beside("server { listen %%port%%; root %%tree%%/www; " + line + " if (-f $request_filename) { return 201; } if (-e /etc/passwd) { return 202; } }")
+        for target in ("/f", "/link", "/out", "/none"):
+            s.same(target, log=False)
+
+
 @needs_nginx
 def test_a_servers_rules_know_the_servers_root(beside, tree):
     tree.file("maintenance")
