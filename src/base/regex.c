@@ -7,7 +7,6 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <pthread.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/err.h"

@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 #include <pthread.h>
-#include <pthread.h>
 
 #include "base/attr.h"
 #include "base/err.h"
