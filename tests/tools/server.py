@@ -88,8 +88,8 @@ class Hinge:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def wait_lines(self, name, n=1):
-        """The lines of a log once there are n of them: logs may be written after the answer."""
-        return wait_until(lambda: (found := self.read(name).splitlines()) and len(found) >= n and found,
+        """The lines of a log once there are n of them: logs may be written after the answer, and a line is one when it has its end."""
+        return wait_until(lambda: (found := self.read(name).split("\n")[:-1]) and len(found) >= n and found,
                           lambda: f"{n} lines in {name}, it has {self.read(name)!r}")
 
     @property
