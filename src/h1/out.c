@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
@@ -14,7 +15,7 @@
 #include "base/strb.h"
 #include "h1/conn.h"
 
-enum { IOV_MAX_PIECES = PIPE_PIECES, IOV_ALL = IOV_MAX_PIECES + 4 };
+enum { IOV_MAX_PIECES = PIPE_PIECES, IOV_ALL = IOV_MAX_PIECES + 4, ONE_PIECE = 4096 };
 
 static const slice chunk_end = { "\r\n", 2 };
 static const slice chunk_last = { "0\r\n\r\n", 5 };
@@ -157,11 +158,32 @@ static bool fin_follows(const struct h1_conn *c, const struct batch *b)
     return o->framing == H1_FRAME_NONE || (p->state == PIPE_EOF && b->body == p->queued);
 }
 
-static ssize_t send_batch(struct h1_conn *c, struct batch *b)
+/*
+ * One piece of memory costs the kernel 0.15 to 0.2 us less to take in than a vector of two (it reads no header and no
+ * vector), more than it costs to copy a small answer together.
+ */
+static slice in_one_piece(const struct batch *b, size_t total, char copy[ONE_PIECE])
 {
+    size_t at = 0;
+    if (b->n == 1)
+        return slice_of(b->iov[0].iov_base, b->iov[0].iov_len);
+    if (total > ONE_PIECE)
+        return SLICE_NONE;
+    for (int i = 0; i < b->n; i++) {
+        memcpy(copy + at, b->iov[i].iov_base, b->iov[i].iov_len);
+        at += b->iov[i].iov_len;
+    }
+    return slice_of(copy, at);
+}
+
+static ssize_t send_batch(struct h1_conn *c, struct batch *b, size_t total)
+{
+    char copy[ONE_PIECE];
     struct msghdr m = { .msg_iov = b->iov, .msg_iovlen = (size_t)b->n };
     c->held = fin_follows(c, b);
-    return sendmsg(c->io.fd, &m, MSG_NOSIGNAL | (c->held || file_follows(c, b) ? MSG_MORE : 0));
+    int flags = MSG_NOSIGNAL | (c->held || file_follows(c, b) ? MSG_MORE : 0);
+    slice one = in_one_piece(b, total, copy);
+    return one.n ? send(c->io.fd, one.p, one.n, flags) : sendmsg(c->io.fd, &m, flags);
 }
 
 static size_t take(slice *s, size_t n)
@@ -259,7 +281,7 @@ enum h1_flush h1_out_flush(struct h1_conn *c)
             if (n == 0)
                 return c->end.out->state == PIPE_ABORTED ? H1_FLUSH_BROKEN : H1_FLUSH_IDLE;
         } else {
-            n = send_batch(c, &b);
+            n = send_batch(c, &b, total);
         }
         if (n < 0) {
             if (errno == EINTR)

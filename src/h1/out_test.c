@@ -1,6 +1,6 @@
 /*
- * The writer: whatever the kernel takes at a time, the bytes on the wire are the same. sendmsg and sendfile of this
- * program are defined here, so that a call can stop at any byte.
+ * The writer: whatever the kernel takes at a time, the bytes on the wire are the same. send, sendmsg and sendfile of
+ * this program are defined here, so that a call can stop at any byte.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -67,6 +67,13 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
         left -= part.n;
     }
     return n;
+}
+
+ssize_t send(int fd, const void *p, size_t n, int flags)
+{
+    struct iovec v = { (void *)(uintptr_t)p, n };
+    struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+    return sendmsg(fd, &m, flags);
 }
 
 ssize_t sendfile(int fd, int from, off_t *offset, size_t n)
@@ -286,6 +293,22 @@ static void test_too_much(void **state)
     }
 }
 
+/* A message above what is copied together leaves as a vector, with the same bytes. */
+static void test_large(void **state)
+{
+    static char body[9001];
+    memset(body, 'a', sizeof(body) - 1);
+    body[4000] = 'b';
+    for (size_t first = 1; first < 9000; first += 97) {
+        begin(H1_FRAME_CLOSE, 0, first, ALL);
+        put_text(slice_of(body, 4001));
+        put_text(slice_of(body + 4001, sizeof(body) - 1 - 4001));
+        pipe_end(&x->resp_pipe, NULL);
+        assert_int_equal(flush(), H1_FLUSH_DONE);
+        wrote(body);
+    }
+}
+
 /* A body that breaks off: what came goes out, and then no end. */
 static void test_broken(void **state)
 {
@@ -329,7 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_stop),    cmocka_unit_test(test_one_call), cmocka_unit_test(test_stages),
         cmocka_unit_test(test_growing_chunk), cmocka_unit_test(test_no_body),  cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_broken),        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_large),         cmocka_unit_test(test_broken),   cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
