@@ -170,7 +170,7 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
         rc = worse(rc, router_build(cf, m, location));
     if (rc == OK && !cf->partial) {
         warn_of_missing(cf, m);
-        tester_run(cf, m);
+        tester_run(cf, m, node);
     }
     conf_scope_leave(cf, location);
     conf_scope_leave(cf, server);

@@ -2,7 +2,7 @@
  * The tester: faults of a configuration that starts, and does not do what it looks like.
  *
  * Runs when the http block has been built, where files are at hand (-t, start, reload). What it says it has proved from
- * the finished structures; each warning names the reason and the fix. --strict makes them errors.
+ * the finished structures and from the text; each warning names the reason and the fix. --strict makes them errors.
  */
 #include "proxy/tester.h"
 
@@ -235,7 +235,7 @@ static void check_server(struct conf_ctx *cf, const struct http_main *m, const s
     }
 }
 
-void tester_run(struct conf_ctx *cf, const struct http_main *m)
+void tester_run(struct conf_ctx *cf, const struct http_main *m, const struct conf_node *http)
 {
     struct use use = { .dynamic = false };
     if (bundle_closed(cf->bundle))
@@ -245,4 +245,5 @@ void tester_run(struct conf_ctx *cf, const struct http_main *m)
         check_server(cf, m, s, &use);
     check_unused(cf, &use);
     map_done(&use.used);
+    tester_text(cf, http);
 }

@@ -8,6 +8,8 @@
 
 /* Warns of faults in an http block that was built without errors. Where nothing can be fetched any more it does
  * nothing. */
-void tester_run(struct conf_ctx *cf, const struct http_main *m);
+void tester_run(struct conf_ctx *cf, const struct http_main *m, const struct conf_node *http);
+/* Its part that looks at the text of the block alone (proxy/tester_text.c). */
+void tester_text(struct conf_ctx *cf, const struct conf_node *http);
 
 #endif

@@ -43,6 +43,38 @@ FAULTS = {
         '$http_host decides where "http://$http_host$request_uri" leads', "use $host"),
     "an expression that explodes": ("server { listen %%port%%; location ~ ^/([a-z]+)+\\.html$ { return 200; } }",
         '"^/([a-z]+)+\\.html$" takes exponentially long on some requests', "say what separates its turns"),
+    "security headers lost where a header is added": (
+        """server { listen %%port%%; add_header Strict-Transport-Security max-age=31536000; add_header X-Frame-Options DENY; location / { return 200; }
+           location /assets/ { add_header Cache-Control "public, immutable"; return 200; } }""",
+        "add_header drops what the level around it sets", '"Strict-Transport-Security" of line'),
+    "a header added under an if": (
+        "server { listen %%port%%; location / { add_header X-A a; if ($arg_d) { add_header X-D d; } return 200; } }",
+        "add_header drops what the level around it sets", '"X-A" of line'),
+    "Host lost where the websocket's fields are set": (ACME + """ proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;
+        location / { proxy_pass http://app; }
+        location /ws/ { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; } }""",
+        "proxy_set_header drops what the level around it sets", '"Host" of line'),
+    "an alias without the slash": ("server { listen %%port%%; location /img/ { alias /srv/images; } }",
+        'alias "/srv/images" in location "/img/" joins paths', '"/img/x" is looked for at "/srv/imagesx"'),
+    "a location without the slash": ("server { listen %%port%%; location ^~ /img { alias /srv/images/; } }",
+        'alias "/srv/images/" in location "/img" joins paths', '"/imgx/y" is looked for at "/srv/images/x/y"'),
+    "an if that turns try_files off": (
+        """server { listen %%port%%; root /srv; location / { try_files $uri /index.html; if ($arg_debug) { expires -1; } } }""",
+        'this "if" turns try_files off', "try_files of line"),
+    "two ifs of which one is lost": (
+        """server { listen %%port%%; location / { if ($http_user_agent ~ Mobile) { add_header X-M 1; } if ($cookie_beta) { expires 1h; } return 200; } }""",
+        'this "if" undoes the one in line', 'the "add_header" of line'),
+    "a method list compared as text": (
+        """server { listen %%port%%; location / { if ($request_method !~ x) { return 405; } if ($request_method = "POST|PUT") { return 403; } return 200; } }""",
+        'the condition compares with the text "POST|PUT"', '"~" and "!~" match an expression'),
+    "locations behind a redirect": (
+        """server { listen %%port%%; server_name www.shop.example; return 301 https://www.shop.example$request_uri;
+           location /.well-known/acme-challenge/ { root /srv/acme; } }""",
+        "the locations of this server are never used", 'put it into "location / { }"'),
+    "maps in a circle": (
+        """map $b $a { default 1; x $c; } map $c $b { default $c; } map $arg_x $c { default ""; y "${a}z"; }
+           server { listen %%port%%; return 200 $arg_q; }""",
+        'the map of "$a" may need its own value', "reads it"),
     "a name that another server has": (
         "server { listen %%port%%; server_name a; return 200 1; } server { listen %%port%%; server_name b a; return 200 2; }",
         'conflicting server name "a" on', "ignored"),
@@ -70,6 +102,25 @@ def test_strict_makes_it_an_error(hinge, name):
 
 
 SOUND = {
+    "fields that are repeated or merged": ACME + """
+        add_header X-A a; add_header X-B b; proxy_set_header Host $host;
+        location / { add_header x-a 1; add_header X-B 2; proxy_set_header Host $host; proxy_set_header X-C c; proxy_pass http://app; }
+        location /m { add_header_inherit merge; add_header X-C c; return 200; }
+        location /n { add_header_inherit merge; location /n/o { add_header X-D d; return 200; } return 200; }
+        location /static { proxy_set_header X-Y y; return 200; } }""",
+    "aliases": """server { listen %%port%%; location /a/ { alias /usr/share/; } location /b { alias /usr/share; } location = /c { alias /etc/passwd; }
+        location ~ ^/d/(.*)$ { alias /usr/share/$1; } location ^~ /e/ { alias /usr/share/e$arg_v; } }""",
+    "ifs that do what they say": """server { listen %%port%%; root /srv;
+        if ($host = www.example.com) { return 301 http://example.com$request_uri; }
+        location / { try_files $uri /index.html; if ($request_method = POST) { return 405; } if ($http_x ~ "a|b") { return 403; } }
+        location /v { if ($arg_v = 1) { add_header X-V 1; } if ($arg_v = 2) { add_header X-V 2; } return 200; }
+        location /w { set $x ""; if ($arg_a) { set $x a; } if ($arg_b) { set $x "${x}b"; } return 200 $x; } }""",
+    "a return that leaves room": """server { listen %%port%%; if ($host = a) { return 301 http://b/; } return 404; location / { return 200; } }
+        server { listen %%port%%; server_name b; location / { return 301 http://c/; } location /x { return 200; } }
+        server { listen %%port%%; server_name c; error_page 404 /e; return 404; location /e { return 200 e; } }
+        server { listen %%port%%; server_name d; return 404; location @never { return 200; } }""",
+    "maps behind maps": """map $b $a { default $bb; } map $arg_b $b { default $abc; } map $arg_c $abc { default 1; } map $arg_d $bb { default "${abc}a"; }
+        server { listen %%port%%; return 200 $a; }""",
     "ordinary": ACME + """
         location / { proxy_pass http://app; }
         location /api/ { proxy_pass http://app/v1/; }
