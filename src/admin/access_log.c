@@ -10,14 +10,18 @@
 
 #include "admin/log_buffer.h"
 #include "admin/log_format.h"
+#include "admin/log_path.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/logs.h"
 #include "conf/units.h"
 
+enum { GZIP_BUFFERED = 64 << 10 }; /* nginx: what gzip collects when no buffer= is given */
+
 struct log_use {
     const struct log_format *format;
     const struct log_file *file;
+    const struct log_path *path; /* with variables; NULL: file */
     bool conditional;
     struct template condition; /* if=: empty and "0" mean no line */
     struct log_use *next;
@@ -32,6 +36,7 @@ struct log_list {
 struct access_log {
     struct log_list *logs;
     bool subrequests; /* log_subrequest */
+    struct log_cache_conf cache;
 };
 
 /* SCOPE_MAIN */
@@ -58,6 +63,10 @@ static void access_log_end(struct exchange *x, const void *conf)
     for (const struct log_use *u = a->logs->first; u; u = u->next) {
         if (!wanted(x, u))
             continue;
+        if (u->path) {
+            log_path_line(x, u->path, &a->cache, u->format);
+            continue;
+        }
         struct strb *line = log_buffer_begin(x->w, x->gen, u->file);
         if (!line) {
             worker_count(x->w, COUNT_MEMORY_REFUSED);
@@ -126,19 +135,30 @@ static int use_format(struct conf_ctx *cf, const struct conf_node *node, struct 
 }
 
 struct log_options {
-    uint64_t buffer, flush;
+    uint64_t buffer, flush, gzip;
     bool has_buffer, has_flush;
 };
+
+/* gzip or gzip=LEVEL */
+static int set_gzip(struct conf_ctx *cf, const struct conf_node *node, int arg, bool has_level, slice level,
+                    struct log_options *o)
+{
+    o->gzip = 1;
+    if (has_level && (slice_to_u64(level, &o->gzip) != OK || o->gzip < 1 || o->gzip > 9))
+        return conf_error(cf, node, arg, "invalid compression level \"%.*s\"", SLICE_FMT(level));
+    if (!o->buffer)
+        o->buffer = GZIP_BUFFERED;
+    return OK;
+}
 
 static int set_option(struct conf_ctx *cf, const struct conf_node *node, int arg, struct log_options *o,
                       struct log_use *u)
 {
-    slice text = node->args[arg].text, name, value;
+    slice text = node->args[arg].text, name, value = SLICE_NONE;
     if (!slice_cut(text, '=', &name, &value))
         name = text;
     if (slice_eq(name, SLICE("gzip")))
-        return conf_error(cf, node, arg,
-                          "\"gzip\" of access_log is not supported: compress logs when they are rotated");
+        return set_gzip(cf, node, arg, name.n < text.n, value, o);
     if (name.n == text.n)
         return conf_error(cf, node, arg, "invalid parameter \"%.*s\"", SLICE_FMT(text));
     if (slice_eq(name, SLICE("buffer"))) {
@@ -167,7 +187,7 @@ static int set_options(struct conf_ctx *cf, const struct conf_node *node, struct
         int one = set_option(cf, node, (int)i, o, u);
         rc = one != OK ? one : rc;
     }
-    if (rc == OK && o->has_flush && !o->has_buffer)
+    if (rc == OK && o->has_flush && !o->buffer)
         rc = conf_error(cf, node, -1, "no buffer is defined for access_log \"%.*s\"", SLICE_FMT(node->args[0].text));
     return rc;
 }
@@ -200,7 +220,7 @@ static int use_file(struct conf_ctx *cf, const struct conf_node *node, struct ac
     struct log_file *f = m->files;
     while (f && !slice_eq(f->path, own))
         f = f->next;
-    if (f && (f->buffer != o->buffer || f->flush != o->flush) && (o->has_buffer || f->buffer))
+    if (f && (f->buffer != o->buffer || f->flush != o->flush || f->gzip != o->gzip) && (o->buffer || f->buffer))
         return conf_error(cf, node, 0, "access_log \"%.*s\" already defined with conflicting parameters",
                           SLICE_FMT(node->args[0].text));
     if (!f)
@@ -209,6 +229,7 @@ static int use_file(struct conf_ctx *cf, const struct conf_node *node, struct ac
         return ERR_NOMEM;
     f->buffer = o->buffer;
     f->flush = o->flush;
+    f->gzip = (uint8_t)o->gzip;
     u->file = f;
     return OK;
 }
@@ -218,9 +239,11 @@ static int use_syslog(struct conf_ctx *cf, const struct conf_node *node, struct 
 {
     const struct syslog_to *to;
     int fd = -1;
-    if (o->has_buffer || o->has_flush)
+    if (o->buffer || o->has_flush)
         return conf_error(cf, node, -1, "parameter \"%s\" is not supported by syslog",
-                          o->has_buffer ? "buffer" : "flush");
+                          o->gzip         ? "gzip"
+                          : o->has_buffer ? "buffer"
+                                          : "flush");
     int rc = log_syslog(cf, node, 0, &to, &fd);
     if (rc != OK)
         return rc;
@@ -232,12 +255,25 @@ static int use_syslog(struct conf_ctx *cf, const struct conf_node *node, struct 
     return OK;
 }
 
-static int check_target(struct conf_ctx *cf, const struct conf_node *node)
+static int use_path(struct conf_ctx *cf, const struct conf_node *node, const struct log_options *o, struct log_use *u)
 {
-    slice path = node->args[0].text;
-    if (slice_find(path, '$') >= 0)
-        return conf_error(cf, node, 0, "variables in the path of access_log are not supported by this version");
-    return OK;
+    struct log_path *p;
+    if (o->buffer || o->has_flush)
+        return conf_error(cf, node, -1, "buffered logs cannot have variables in name");
+    int rc = log_path_parse(cf, node, &p);
+    if (rc == OK)
+        u->path = p;
+    return rc;
+}
+
+/* Where the lines go. */
+static int use_target(struct conf_ctx *cf, const struct conf_node *node, struct access_main *m,
+                      const struct log_options *o, struct log_use *u)
+{
+    slice target = node->args[0].text;
+    if (log_is_syslog(target))
+        return use_syslog(cf, node, m, o, u);
+    return slice_find(target, '$') >= 0 ? use_path(cf, node, o, u) : use_file(cf, node, m, o, u);
 }
 
 static int add_log(struct conf_ctx *cf, const struct conf_node *node, struct log_list *list)
@@ -247,13 +283,11 @@ static int add_log(struct conf_ctx *cf, const struct conf_node *node, struct log
     struct log_options o = { 0 };
     if (!m || !u)
         return ERR_NOMEM;
-    int rc = check_target(cf, node);
-    if (rc == OK)
-        rc = set_options(cf, node, &o, u);
+    int rc = set_options(cf, node, &o, u);
     if (rc == OK)
         rc = use_format(cf, node, m, u);
     if (rc == OK)
-        rc = log_is_syslog(node->args[0].text) ? use_syslog(cf, node, m, &o, u) : use_file(cf, node, m, &o, u);
+        rc = use_target(cf, node, m, &o, u);
     if (rc != OK)
         return rc;
     while (*at)
@@ -277,6 +311,11 @@ static int set_access_log(struct conf_ctx *cf, const struct conf_node *node, voi
     return OK;
 }
 
+static int set_cache(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return log_cache_parse(cf, node, &((struct access_log *)conf)->cache);
+}
+
 static const struct directive directives[] = {
     {
         .name = "access_log",
@@ -290,17 +329,40 @@ static const struct directive directives[] = {
         .size = sizeof(struct log_list *),
         .set = set_access_log,
         .usage = "access_log FILE | syslog:server=ADDRESS[,facility=NAME][,severity=NAME][,tag=TEXT][,nohostname] "
-                 "[FORMAT [buffer=SIZE] [flush=TIME] [if=CONDITION]];   access_log off;",
+                 "[FORMAT [buffer=SIZE] [gzip[=LEVEL]] [flush=TIME] [if=CONDITION]];   access_log off;",
         .doc =
             "Writes a line for each request, in the named format (combined), to FILE or, as a datagram, to a syslog "
             "server: HOST[:PORT] or unix:PATH; facility local7, severity info, tag nginx unless said otherwise. "
             "buffer= "
             "collects lines for a file up to SIZE, flush= at most so long; without them lines leave at the end of each "
-            "turn of the event loop. With if=, no line when CONDITION is empty or 0. Several lines of one level add "
+            "turn of the event loop; gzip (level 1) makes a gzip file of what was collected, 64k by default. FILE may "
+            "hold "
+            "variables behind the directory that it begins with and cannot leave; it is then written line by line, "
+            "opened "
+            "by the user of the workers (see open_log_file_cache), and not at all for a request whose root does not "
+            "exist. With if=, no line when CONDITION is empty or 0. Several lines of one level add "
             "up. "
             "off, the default, cancels all logs of the level. Lines that a full disk or a slow reader does not take "
             "are "
             "lost and counted (log_lost).",
+    },
+    {
+        .name = "open_log_file_cache",
+        .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+        .min_args = 1,
+        .max_args = 4,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct access_log, cache),
+        .size = sizeof(struct log_cache_conf),
+        .set = set_cache,
+        .def = "off",
+        .usage = "open_log_file_cache max=NUMBER [inactive=TIME] [min_uses=NUMBER] [valid=TIME];   "
+                 "open_log_file_cache off;",
+        .doc =
+            "Keeps open the files of logs whose path holds variables: max of them in each worker; those not used for "
+            "inactive (10s) are closed; only those used min_uses times (1) within that time stay open; after valid "
+            "(60s) it is looked whether the path still means the same file.",
     },
     {
         .name = "log_subrequest",

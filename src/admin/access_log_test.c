@@ -205,10 +205,18 @@ static void refused(void **state)
         { "access_log /dev/null combined buffer=1k flush=x;", "invalid flush time \"x\"" },
         { "access_log /dev/null combined flush=1s;", "no buffer is defined for access_log \"/dev/null\"" },
         { "access_log /dev/null combined what;", "invalid parameter \"what\"" },
-        { "access_log /dev/null combined gzip=1;",
-          "\"gzip\" of access_log is not supported: compress logs when they are rotated" },
+        { "access_log /dev/null combined gzip=10;", "invalid compression level \"10\"" },
+        { "access_log /dev/null combined gzip=;", "invalid compression level \"\"" },
+        { "access_log syslog:server=127.0.0.1 combined gzip;", "parameter \"gzip\" is not supported by syslog" },
         { "access_log syslog:facility=x,server=a;", "unknown syslog facility \"x\"" },
-        { "access_log /var/$host;", "variables in the path of access_log are not supported by this version" },
+        { "access_log $host.log;",
+          "the path of a log begins with the directory that it shall not leave, not with a variable" },
+        { "access_log /var/$host combined buffer=4k;", "buffered logs cannot have variables in name" },
+        { "access_log /var/$host combined gzip;", "buffered logs cannot have variables in name" },
+        { "open_log_file_cache inactive=1s;", "\"open_log_file_cache\" must have \"max\" parameter" },
+        { "open_log_file_cache max=0;", "invalid \"open_log_file_cache\" parameter \"max=0\"" },
+        { "open_log_file_cache max=1 min_uses=0;", "invalid \"open_log_file_cache\" parameter \"min_uses=0\"" },
+        { "open_log_file_cache max=1 off;", "invalid \"open_log_file_cache\" parameter \"off\"" },
         { "access_log /dev/null combined buffer=1k; access_log /dev/null combined buffer=2k;",
           "access_log \"/dev/null\" already defined with conflicting parameters" },
     };
@@ -220,6 +228,7 @@ static void no_memory(void **state)
 {
     site_without_memory(SLICE("http { log_format a escape=json '$host' '$uri'; access_log /dev/null;\n"
                               "server { listen 127.0.0.1; access_log /dev/zero a buffer=1k flush=1s if=$arg_x;\n"
+                              " access_log /tmp/$host.log a; open_log_file_cache max=9;\n"
                               " location /off { access_log off; } } }"));
 }
 

@@ -6,11 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/log_path.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "policy/gzip_stream.h"
 
-enum { BUFFER_UNASKED = 64 << 10, BUFFER_LIMIT = 16 << 20, LINE_MAX_SIZE = 1 << 20, COMPLAIN_MS = 60000 };
+enum {
+    BUFFER_UNASKED = 64 << 10,
+    BUFFER_LIMIT = 16 << 20,
+    LINE_MAX_SIZE = 1 << 20,
+    COMPLAIN_MS = 60000,
+    GZIP_ROOM = 4096
+};
 
 struct log_buffer {
     const struct log_file *file; /* NULL: free to be taken */
@@ -27,11 +35,12 @@ struct admin_worker {
     struct timer timer;               /* the earliest `flush=` */
     void (*turn_end)(struct loop *l); /* who wanted to be told before us */
     uint64_t complained, lost;
+    struct log_paths paths;
 };
 
 /* ---- writing ---- */
 
-static void complain(struct admin_worker *a, const struct log_file *f, int err)
+static void complain(struct admin_worker *a, slice path, int err)
 {
     uint64_t now = loop_now(&a->w->loop);
     a->lost++;
@@ -39,8 +48,8 @@ static void complain(struct admin_worker *a, const struct log_file *f, int err)
     if (a->complained && now - a->complained < COMPLAIN_MS)
         return;
     a->complained = now ? now : 1;
-    log_line(log_main, LEVEL_CRIT, 0, "write() to \"%.*s\" failed (%d: %s); %llu writes lost so far",
-             SLICE_FMT(f->path), err, strerror(err), (unsigned long long)a->lost);
+    log_line(log_main, LEVEL_CRIT, 0, "write() to \"%.*s\" failed (%d: %s); %llu writes lost so far", SLICE_FMT(path),
+             err, strerror(err), (unsigned long long)a->lost);
 }
 
 /* A file takes all or the disk is full; a reader that does not keep up loses lines instead of holding the worker up. */
@@ -51,7 +60,7 @@ static void write_all(struct admin_worker *a, const struct log_file *f, slice s)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            complain(a, f, n < 0 ? errno : ENOSPC);
+            complain(a, f->path, n < 0 ? errno : ENOSPC);
             return;
         }
         s = slice_from(s, (size_t)n);
@@ -61,7 +70,27 @@ static void write_all(struct admin_worker *a, const struct log_file *f, slice s)
 static void send_line(struct admin_worker *a, const struct log_file *f, slice line)
 {
     if (!syslog_send(f->syslog, f->fd, f->syslog->severity, &a->w->loop.clock, line))
-        complain(a, f, errno);
+        complain(a, f->path, errno);
+}
+
+/* One member of a gzip file. Without a compressor the lines are lost: text would break the file for its readers. */
+static void write_gzip(struct admin_worker *a, const struct log_file *f, slice text)
+{
+    struct gzip_store store = { .busy = 0 };
+    struct gzip_stream *z = gzip_stream_take(&store, f->gzip, SIZE_MAX);
+    char *out = z ? malloc(text.n + GZIP_ROOM) : NULL;
+    size_t n = 0;
+    bool done = !out;
+    while (!done && n < text.n + GZIP_ROOM)
+        n += gzip_stream_run(z, &text, out + n, text.n + GZIP_ROOM - n, GZIP_END, &done);
+    if (out && done)
+        write_all(a, f, slice_of(out, n));
+    else
+        complain(a, f->path, ENOMEM);
+    free(out);
+    if (z)
+        gzip_stream_give(&store, z);
+    gzip_store_done(&store);
 }
 
 static void flush(struct log_buffer *b)
@@ -70,6 +99,8 @@ static void flush(struct log_buffer *b)
     slice text = strb_slice(&b->text);
     if (b->file->syslog)
         send_line(b->admin, b->file, slice_upto(text, text.n ? text.n - 1 : 0));
+    else if (b->file->gzip)
+        write_gzip(b->admin, b->file, text);
     else
         write_all(b->admin, b->file, text);
     b->text.n = 0;
@@ -157,10 +188,20 @@ void log_buffer_end(struct worker *w, struct strb *line)
     size_t most = b->file->buffer ? b->file->buffer : BUFFER_UNASKED;
     if (line->failed) {
         line->failed = false; /* the line did not fit in memory: what did is written, cut */
-        complain(b->admin, b->file, ENOMEM);
+        complain(b->admin, b->file->path, ENOMEM);
     }
     if (line->n >= most || b->file->syslog)
         flush(b);
+}
+
+void log_buffer_lost(struct worker *w, slice path, int err)
+{
+    complain(w->admin, path, err);
+}
+
+struct log_paths *log_buffer_paths(struct worker *w)
+{
+    return &w->admin->paths;
 }
 
 /* ---- the room ---- */
@@ -172,6 +213,7 @@ static int admin_init(struct worker *w)
         return ERR_NOMEM;
     a->w = w;
     timer_init(&a->timer, timer_fired);
+    log_paths_init(&a->paths, &w->loop);
     a->turn_end = w->loop.turn_end;
     w->loop.turn_end = turn_ended;
     w->admin = a;
@@ -182,6 +224,7 @@ static void admin_done(struct worker *w)
 {
     struct admin_worker *a = w->admin;
     flush_due(a, true);
+    log_paths_done(&a->paths);
     timer_drop(&w->loop, &a->timer);
     w->loop.turn_end = a->turn_end;
     for (struct log_buffer *b = a->buffers, *next; b; b = next) {

@@ -60,6 +60,7 @@ void engine_reopen(struct engine *e, slice path, int fd)
     for (struct list *l = living.next; l != &living; l = l->next)
         logs_replace(list_entry(l, struct living, link)->gen->bundle, path, fd);
     pthread_mutex_unlock(&living_lock);
+    logs_next_epoch();
     if (e->current)
         log_main_set(&e->current->log);
 }

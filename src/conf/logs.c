@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,18 @@ int log_open(const char *path)
         return fcntl(path[8] == 'o' ? STDOUT_FILENO : STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
     /* A FIFO without a reader gives ENXIO instead of hanging; a plain file does not mind the flag. */
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+}
+
+static _Atomic uint64_t epoch;
+
+uint64_t logs_epoch(void)
+{
+    return atomic_load_explicit(&epoch, memory_order_relaxed);
+}
+
+void logs_next_epoch(void)
+{
+    atomic_fetch_add_explicit(&epoch, 1, memory_order_relaxed);
 }
 
 static int attach(struct bundle_entry *e)

@@ -36,6 +36,12 @@ bool log_is_syslog(slice target);
 
 /* Opens `path` for appending; -1 and errno. */
 int log_open(const char *path);
+/*
+ * How often logs were told to open their files anew (USR1), for who keeps files open that no bundle names; any thread
+ * may ask.
+ */
+uint64_t logs_epoch(void);
+void logs_next_epoch(void);
 /* Puts the file behind `fd` under the number that the bundle's entry for `path` has. False: no such entry. */
 bool logs_replace(struct bundle *b, slice path, int fd);
 

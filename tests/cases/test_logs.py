@@ -1,7 +1,10 @@
 """The access log and the error log: formats, escaping, levels, targets."""
 import json
+import os
+import pathlib
 import re
 import signal
+import subprocess
 
 import pytest
 from tools.times import wait_until
@@ -148,6 +151,86 @@ def test_usr1_reopens_the_logs(hinge):
     wait_until(lambda: (h.dir / "a.log").exists() and (h.dir / "error.log").exists(), "the logs are there again")
     wait_until(lambda: h.get("/after").status == 200 and "/after" in h.read("a.log"), "new lines go to the new file")
     assert "/before" in h.read("a.log.1") and "/before" not in h.read("a.log")
+
+
+class TestPathsWithVariables:
+    """Each request names its file, beneath the directory that the path begins with."""
+
+    def serve(self, hinge, cache="", root="root %%dir%%/www/$arg_site;", path="%%dir%%/logs/$arg_site.log", sites=("a", "b")):
+        """A server whose sites are directories of www; its engine may write into logs, whoever it runs as."""
+        h = hinge.prepare_http(f"log_format t '$uri'; access_log {path} t; {cache} {root} server {{ listen %%port%%; location / {{ return 200 x; }} }}",
+                               access_log="")
+        (h.dir / "logs").mkdir()
+        (h.dir / "logs").chmod(0o777)
+        h.dir.chmod(0o755)
+        for name in sites:
+            (h.dir / "www" / name).mkdir(parents=True)
+        return h.start()
+
+    @pytest.mark.parametrize("cache", ["", "open_log_file_cache max=1;", "open_log_file_cache max=10 min_uses=2 inactive=1s;", "open_log_file_cache off;"])
+    def test_every_site_has_its_own(self, hinge, cache):
+        h = self.serve(hinge, cache)
+        for n in range(3):
+            h.get(f"/{n}?site=a")
+            h.get(f"/{n}?site=b")
+        assert h.wait_lines("logs/a.log", 3) == ["/0", "/1", "/2"]
+        assert h.wait_lines("logs/b.log", 3) == ["/0", "/1", "/2"]
+
+    @pytest.mark.parametrize("site", ["../a", "..%2Fa", "../../tmp/x", "/etc/x", ".", ""])
+    def test_no_value_leads_out_of_the_directory(self, hinge, site):
+        h = self.serve(hinge, root="root %%dir%%/www;", path="%%dir%%/logs/$arg_site")
+        before = {p.name for p in h.dir.iterdir()}
+        assert h.get(f"/x?site={site}").status == 200
+        h.get("/y?site=good")
+        assert h.wait_lines("logs/good", 1) == ["/y"]
+        assert {p.name for p in h.dir.iterdir()} == before and h.read("logs/x") == ""
+
+    def test_a_site_without_a_root_has_no_log(self, hinge):
+        h = self.serve(hinge)
+        h.get("/x?site=nowhere")
+        h.wait_log(r"testing \".*/www/nowhere\" existence failed")
+        assert not (h.dir / "logs/nowhere.log").exists()
+
+    def test_a_file_that_was_moved_away_is_made_again(self, hinge):
+        h = self.serve(hinge, "open_log_file_cache max=10 valid=0;")
+        h.get("/1?site=a")
+        h.wait_lines("logs/a.log", 1)
+        (h.dir / "logs/a.log").rename(h.dir / "logs/old")
+        h.get("/2?site=a")
+        assert h.wait_lines("logs/a.log", 1) == ["/2"] and h.read("logs/old") == "/1\n"
+
+    def test_usr1_lets_go_of_kept_files(self, hinge):
+        h = self.serve(hinge, "open_log_file_cache max=10 inactive=1h valid=1h;")
+        h.get("/1?site=a")
+        h.wait_lines("logs/a.log", 1)
+        (h.dir / "logs/a.log").rename(h.dir / "logs/old")
+        h.get("/2?site=a")
+        wait_until(lambda: h.read("logs/old") == "/1\n/2\n", "the file is kept open")
+        h.signal(signal.SIGUSR1)
+        wait_until(lambda: h.get("/3?site=a").status == 200 and "/3" in h.read("logs/a.log"), "new lines go to the new file")
+
+    def test_files_that_are_not_used_are_closed(self, hinge):
+        h = self.serve(hinge, "open_log_file_cache max=10 inactive=300ms;")
+        h.get("/1?site=a")
+        h.wait_lines("logs/a.log", 1)
+        wait_until(lambda: not any("logs/a.log" in os.readlink(fd) for pid in h.children() for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()),
+                   "it is closed")
+
+    def test_a_full_disk_loses_lines_and_nothing_else(self, hinge):
+        h = self.serve(hinge, path="%%dir%%/logs/${arg_site}", sites=("full",))
+        (h.dir / "logs/full").symlink_to("/dev/full")
+        assert h.get("/x?site=full").status == 200
+        h.wait_log(r"write\(\) to \".*logs/full\" failed")
+
+
+@pytest.mark.parametrize("options", ["gzip", "gzip=9 buffer=4k", "buffer=1k gzip=5 flush=200ms"])
+def test_a_compressed_log_is_a_gzip_file(hinge, options):
+    h = serve(hinge, f"log_format t '$uri'; access_log %%dir%%/a.gz t {options};")
+    for i in range(200):
+        assert h.get(f"/{i}").status == 200
+    assert h.quit().wait() == 0
+    told = subprocess.run(["zcat", h.dir / "a.gz"], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == [f"/{i}" for i in range(200)]
 
 
 class TestErrorLog:
