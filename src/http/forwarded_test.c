@@ -59,6 +59,11 @@ static void test_lists(void **state)
     assert_false(forwarded_last_address(&list, &e));
 }
 
+static void put(char *at, slice s)
+{
+    memcpy(at, s.p, s.n);
+}
+
 /* What a client left open cannot swallow what the proxy behind it wrote. */
 static void test_open_quotes(void **state)
 {
@@ -68,8 +73,8 @@ static void test_open_quotes(void **state)
     for (size_t i = 0; i < array_len(lies); i++) {
         char line[128];
         size_t n = strlen(lies[i]);
-        memcpy(line, lies[i], n);
-        memcpy(line + n, ", for=\"[2001:db8::1]:5\"", 23);
+        put(line, slice_str(lies[i]));
+        put(line + n, SLICE(", for=\"[2001:db8::1]:5\""));
         slice list = slice_of(line, n + 23), e;
         struct forwarded f;
         struct addr_ip a;

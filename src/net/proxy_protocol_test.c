@@ -59,6 +59,11 @@ static void refuse(slice in)
     assert_int_equal(parse(in, &h), ERR_SYNTAX);
 }
 
+static void put(char *at, slice s)
+{
+    memcpy(at, s.p, s.n);
+}
+
 static void test_v1(void **state)
 {
     expect(SLICE("PROXY TCP4 192.0.2.1 198.51.100.2 1234 80\r\n"), "192.0.2.1:1234", "198.51.100.2:80");
@@ -97,9 +102,9 @@ static void test_v1_refused(void **state)
         refuse(slice_str(bad[i]));
     char line[200];
     memset(line, 'a', sizeof(line));
-    memcpy(line, "PROXY UNKNOWN ", 14);
+    put(line, SLICE("PROXY UNKNOWN "));
     refuse(slice_of(line, sizeof(line)));
-    memcpy(line + PROXY_HEADER_V1_MAX - 2, "\r\n", 2);
+    put(line + PROXY_HEADER_V1_MAX - 2, SLICE("\r\n"));
     expect_none(slice_of(line, PROXY_HEADER_V1_MAX));
 }
 
@@ -129,7 +134,7 @@ static void test_v2(void **state)
 static void test_v2_unix(void **state)
 {
     char in[16 + 216 + 1] = SIGNATURE "\x21\x31\0\xd8";
-    memcpy(in + 16, "/run/a", 6);
+    put(in + 16, SLICE("/run/a"));
     memset(in + 16 + 108, 'x', 108); /* a path of full length has no NUL */
     char dst[ADDR_TEXT_MAX] = "unix:";
     memset(dst + 5, 'x', 108);

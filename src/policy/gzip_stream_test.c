@@ -123,7 +123,7 @@ static void one_can_be_given_back_at_any_time(void **state)
 static void the_limit_holds_for_all(void **state)
 {
     struct gzip_store st = { 0 };
-    struct gzip_stream *z[10];
+    struct gzip_stream *z[10] = { NULL };
     size_t n = 0, limit = 1 << 20;
     while (n < array_len(z) && (z[n] = gzip_stream_take(&st, 1, limit)) != NULL)
         n++;

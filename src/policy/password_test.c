@@ -109,19 +109,24 @@ static void nothing_known(void **state)
     }
 }
 
+static void put(char *at, slice s)
+{
+    memcpy(at, s.p, s.n);
+}
+
 static void sizes(void **state)
 {
     char text[PASSWORD_STORED_MAX + 2];
     memset(text, 'a', sizeof(text));
-    memcpy(text, "{PLAIN}", 7);
+    put(text, SLICE("{PLAIN}"));
     slice stored = slice_of(text, 7 + PASSWORD_MAX);
     assert_true(password_matches(stored, slice_of(text + 7, PASSWORD_MAX)));
     stored.n++;
     assert_false(password_matches(stored, slice_of(text + 7, PASSWORD_MAX + 1)));
     assert_int_equal(password_kind(slice_of(text, sizeof(text))), PASSWORD_UNKNOWN);
-    memcpy(text, "$6$", 3);
+    put(text, SLICE("$6$"));
     assert_false(password_matches(slice_of(text, PASSWORD_STORED_MAX), slice_of(text, PASSWORD_MAX)));
-    memcpy(text, "{SSHA}", 6);
+    put(text, SLICE("{SSHA}"));
     assert_false(password_matches(slice_of(text, PASSWORD_STORED_MAX), slice_of(text, PASSWORD_MAX)));
 }
 

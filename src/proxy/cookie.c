@@ -173,7 +173,7 @@ static bool may_stand(slice value)
 
 static int apply(struct exchange *x, const struct cookie_rule *r, rule_fn fn, struct cookie *c, struct attr *at)
 {
-    slice value;
+    slice value = SLICE_NONE;
     for (; r; r = r->next) {
         int rc = fn(x, r, at->value, &value);
         if (rc == ERR_NOTFOUND)

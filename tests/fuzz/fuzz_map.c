@@ -19,7 +19,9 @@ static size_t fits(const struct conf_node *line, bool hostnames, slice key)
         return 0;
     if (kind == MASK_TAIL)
         return slice_istarts(key, part) && key.p[part.n] == '.' && part.n ? 1 + part.n : 0;
-    return key.n > part.n && slice_ieq(slice_from(key, key.n - part.n), part) && key.p[key.n - part.n - 1] == '.' ? SIZE_MAX / 2 + part.n : 0;
+    return key.n > part.n && slice_ieq(slice_from(key, key.n - part.n), part) && key.p[key.n - part.n - 1] == '.'
+               ? SIZE_MAX / 2 + part.n
+               : 0;
 }
 
 /* The line that counts, found by looking at each. */
