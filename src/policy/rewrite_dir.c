@@ -201,7 +201,8 @@ static const struct directive directives[] = {
         .usage = "if (CONDITION) { ... }",
         .doc = "The lines of the block run if the condition holds: $VARIABLE (not empty and not 0), $VARIABLE = or != "
                "VALUE, $VARIABLE ~, ~*, !~ or !~* REGEX, -f, -d, -e, -x or !-f ... PATH (a file, a directory, either, "
-               "something executable). In a location the block is a configuration of its own, which inherits from the "
+               "something executable, in a directory that some root or alias names, and as disable_symlinks lets it be "
+               "reached). In a location the block is a configuration of its own, which inherits from the "
                "location, also who answers. The last `if` that holds gives the request its configuration, and what "
                "other blocks say besides rewrite lines is then without effect.",
     },

@@ -73,7 +73,9 @@ int headers_set(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     struct proxy_conf *c = conf;
     struct set_list *l = &c->set_header;
-    struct set_field f = { .name = node->args[0].text, .token = (uint16_t)token_find(node->args[0].text) };
+    struct set_field f = { .name = node->args[0].text,
+                           .token = (uint16_t)token_find(node->args[0].text),
+                           .pos = node->pos };
     int rc = check_name(cf, node);
     if (rc == OK)
         rc = template_compile(cf, &node->args[1], &f.value);
@@ -118,11 +120,11 @@ static int compile_requests(struct conf_ctx *cf, struct header_rules *r, const s
     for (uint32_t i = 0; i < l->n; i++) {
         const struct set_field *f = &l->v[i];
         if (f->token == TOK_HOST) {
-            r->host = &f->value;
+            r->host = f;
         } else if (f->token == TOK_CONNECTION) {
-            r->connection = &f->value;
+            r->connection = f;
         } else if (f->token == TOK_UPGRADE) {
-            r->upgrade = &f->value;
+            r->upgrade = f;
         } else if (!(token_flags(f->token) & T_HOP)) {
             set_add(&r->drop, names, f->token, f->name);
             if (f->value.nparts || f->value.source.n)

@@ -11,12 +11,12 @@ struct header_rules {
     /* requests */
     const struct set_field *set; /* what is added; without Host and the hop-by-hop names */
     uint32_t nset;
-    bool plain;                        /* the client's fields travel as they are, and nothing is added */
-    struct name_set drop;              /* the client's own fields of these names do not travel */
-    const struct announce *announce;   /* what is told of the request's way; NULL: nothing */
-    const struct template *host;       /* NULL: $proxy_host */
-    const struct template *connection; /* NULL: as the pool wants it */
-    const struct template *upgrade;    /* the protocols that a client may switch to; NULL: none */
+    bool plain;                         /* the client's fields travel as they are, and nothing is added */
+    struct name_set drop;               /* the client's own fields of these names do not travel */
+    const struct announce *announce;    /* what is told of the request's way; NULL: nothing */
+    const struct set_field *host;       /* NULL: $proxy_host */
+    const struct set_field *connection; /* NULL: as the pool wants it */
+    const struct set_field *upgrade;    /* the protocols that a client may switch to; NULL: none */
     /* answers */
     struct name_set hide;
 };

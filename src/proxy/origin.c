@@ -16,6 +16,15 @@
 #include "proxy/proxy_redirect.h"
 #include "proxy/redirect.h"
 
+/* What a proxy_set_header line gives. */
+static int set_value(struct exchange *x, const struct set_field *f, slice *out)
+{
+    int rc = exchange_eval(x, &f->value, out);
+    if (rc == OK)
+        exchange_trace(x, &f->pos, "proxy_set_header %.*s: %.*s", SLICE_FMT(f->name), SLICE_FMT(*out));
+    return rc;
+}
+
 static int origin_method(struct exchange *x, const struct proxy_conf *c)
 {
     struct origin_head *o = &x->origin;
@@ -59,13 +68,13 @@ static int origin_body(struct exchange *x)
  * The backend is asked to switch to what both the client and the configuration name. Not by HTTP/1.0, and not by a
  * request with a body: whose bytes would those behind it be (row U3)? And never to HTTP itself (row U2).
  */
-static int origin_upgrade(struct exchange *x, const struct template *protocols)
+static int origin_upgrade(struct exchange *x, const struct set_field *protocols)
 {
     struct origin_head *o = &x->origin;
     slice value;
     if (o->minor == 0 || x->req.body.kind != BODY_NONE || !x->front->ops->switch_protocol)
         return OK;
-    int rc = exchange_eval(x, protocols, &value);
+    int rc = set_value(x, protocols, &value);
     if (rc != OK)
         return rc;
     slice allowed = upgrade_allowed(&x->arena, value, &x->req.hop);
@@ -90,7 +99,7 @@ static int origin_connection(struct exchange *x, const struct header_rules *r)
     o->upgrade = SLICE_NONE;
     if (!r->connection)
         return OK;
-    int rc = exchange_eval(x, r->connection, &value);
+    int rc = set_value(x, r->connection, &value);
     if (rc != OK || !value.n)
         return rc;
     if (list_has(value, SLICE("close")))
@@ -145,7 +154,7 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
     }
     for (uint32_t i = 0; rc == OK && i < r->nset; i++) {
         slice value;
-        rc = exchange_eval(x, &r->set[i].value, &value);
+        rc = set_value(x, &r->set[i], &value);
         if (rc == OK && value.n)
             v[n++] = (struct field){ .name = r->set[i].name, .value = value, .token = r->set[i].token };
     }
@@ -172,7 +181,7 @@ int origin_build(struct exchange *x, const struct peer *peer)
     if (rc == OK)
         rc = origin_body(x);
     if (rc == OK && r->host)
-        rc = exchange_eval(x, r->host, &o->host);
+        rc = set_value(x, r->host, &o->host);
     if (rc == OK)
         rc = origin_fields(x, r);
     return rc == OK ? origin_connection(x, r) : rc;

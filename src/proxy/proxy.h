@@ -21,6 +21,7 @@ struct set_field {
     slice name; /* as written */
     uint16_t token;
     struct template value;
+    struct conf_pos pos;
 };
 
 /* The proxy_set_header lines that hold at a level, as written. */

@@ -55,7 +55,8 @@ def test_a_proxied_request(site):
     assert f"server {site.origin}, weight 2" in out and "backup 127.0.0.1:9, weight 1" in out
     assert re.search(r"sends +GET /v1/x\?q=1 HTTP/1\.\d\n +Host: app\n", out) and "X-Real-IP: 192.0.2.7" in out
     assert "$sent_http_etag is known only when the answer is there" in out
-    assert places(out) == [7, 6, 9, 11, 12, 4]
+    assert 'proxy_set_header X-Real-IP: 192.0.2.7\n' in out
+    assert places(out) == [7, 6, 9, 11, 12, 4, 13]
 
 
 def test_source_lines_are_shown(site):

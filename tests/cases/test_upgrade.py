@@ -72,17 +72,24 @@ class TestSwitching:
         with switched(h) as c:
             assert c.send(b"abc").exactly(3) == b"ABC"
 
-    def test_through_an_upstream_and_a_variable(self, hinge, backend):
-        """The map of every guide, as `set` writes it: requests that ask for nothing keep their connections."""
-        origin = backend([echo, shout])
-        h = hinge.http("""upstream u { server %%origin%%; keepalive 4; }
-            server { listen %%port%%; set $connection_upgrade "";
-                     location / { proxy_pass http://u; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }
-                     location /chat { set $connection_upgrade upgrade;
-                                      proxy_pass http://u; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } }""",
-                       origin=origin)
+    def test_through_an_upstream_and_the_map_of_every_guide(self, hinge, backend):
+        """Requests that ask for no other protocol share a connection, and one that does may have it for itself."""
+        def script(conn):
+            for _ in range(2):
+                conn.request()
+                conn.send(answer(b"x"))
+            shout(conn)
+        origin = backend(script)
+        h = hinge.http("""map $http_upgrade $connection_upgrade { default upgrade; '' ""; }
+            upstream u { server %%origin%%; keepalive 4; }
+            server { listen %%port%%;
+                     location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+                                  proxy_set_header Connection $connection_upgrade; } }""", origin=origin)
         h.get("/")
         h.get("/")
+        assert len(origin.connections) == 1
+        with switched(h) as c:
+            assert c.send(b"abc").exactly(3) == b"ABC"
         assert len(origin.connections) == 1
 
     def test_the_first_bytes_of_the_backend_come_with_its_101(self, hinge, backend):
