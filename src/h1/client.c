@@ -475,11 +475,17 @@ static void client_reset(struct end *e)
     h1_client_close(cl);
 }
 
+/* An answer that ended just where a read did has left the kernel unasked, and it tells of bytes only once. */
+static bool nothing_left(struct h1_client *cl)
+{
+    return cl->c.in_n == 0 && !cl->c.hup && (likely(!cl->c.readable) || h1_client_alive(cl));
+}
+
 /* Bytes behind the answer, or an answer before the request was whole: never reused (rows E3, Q3). */
 static void client_finish(struct end *e)
 {
     struct h1_client *cl = h1_client_of(e);
-    bool whole = cl->sent && cl->head_done && cl->c.body.done && cl->c.in_n == 0 && !cl->c.hup;
+    bool whole = cl->sent && cl->head_done && cl->c.body.done && nothing_left(cl);
     timer_clear(&cl->c.in_timer);
     timer_clear(&cl->c.out_timer);
     cl->c.body.chunked = NULL;
@@ -487,6 +493,7 @@ static void client_finish(struct end *e)
     cl->c.out = (struct h1_out){ 0 };
     end_detach(e);
     if (whole && !cl->dirty) {
+        cl->c.readable = false;
         cl->state = CLIENT_IDLE;
         return;
     }
@@ -501,8 +508,10 @@ static void idle_event(struct h1_client *cl, unsigned events)
 {
     if (!(events & IO_IN))
         return;
-    if (!(events & IO_HUP) && h1_client_alive(cl))
+    if (!(events & IO_HUP) && h1_client_alive(cl)) {
+        cl->c.readable = false;
         return;
+    }
     cl->on_idle_end(cl);
 }
 

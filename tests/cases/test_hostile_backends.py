@@ -4,6 +4,7 @@ The client gets 502, or a connection that breaks before the answer looks complet
 request goes out on a new one and is served.
 """
 import threading
+import time
 
 import pytest
 from tools.backend import echo, says
@@ -159,6 +160,29 @@ def test_q3_bytes_on_an_idle_connection_end_it(hinge, backend):
         idle.set()
         origin.connections[0].assert_hung_up()
     assert_honest_request_is_alone(h, origin, before=["/first"])
+
+
+def test_q3_bytes_behind_an_answer_that_ends_with_a_read_poison_nobody(hinge, backend):
+    """The rest of a head that has begun is read in 16 KB: the answer ends with that read, and what lies behind stays in the kernel."""
+    begin, rest = b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n"
+    body = b"a" * (16384 - len(rest % 16000))
+    whole = rest % len(body) + body
+
+    def full(conn):
+        conn.request()
+        conn.send(begin)
+        time.sleep(0.1)
+        conn.send(whole + POISON)
+        conn.wait_closed()
+
+    assert len(whole) == 16384
+    origin = backend([full, echo])
+    h = hinge.pooled(origin)
+    with h.connect() as c:
+        assert c.ask(GET).body == body
+        origin.connections[0].assert_hung_up()
+        assert c.ask(lines("GET /second HTTP/1.1", "Host: a")).json()["target"] == "/second"
+    assert_honest_request_is_alone(h, origin, before=["/first", "/second"])
 
 
 @pytest.mark.parametrize("interim", ["100 Continue", "102 Processing", "103 Early Hints"])
