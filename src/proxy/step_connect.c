@@ -33,10 +33,13 @@ static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
     return a;
 }
 
-/* A request that may not be sent twice, or that cannot: its body is passed on as it comes. */
+/* A request that may not be sent twice, as far as is known before its method is (proxy_method), or that cannot: its
+ * body is passed on as it comes. */
 static bool must_not_repeat(const struct exchange *x)
 {
-    return !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
+    const struct template *method = &x->proxy->conf->method;
+    bool own = !template_literal(method) || method->source.n;
+    return own || !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
 }
 
 /* `local`: where it shall come from, NULL: as the kernel likes. */
@@ -179,13 +182,14 @@ void next_log_failure(struct exchange *x)
     }
 }
 
-/* The stale keep-alive race: a kept connection died before a byte of an answer. Replayed once, on a fresh one. */
+/* The stale keep-alive race: a kept connection died before a byte of an answer. Replayed once, on a fresh one, unless
+ * what was sent (not what the client asked for: proxy_method) may have been done already (RFC 9110 §9.2.2). */
 static bool race_lost(const struct exchange *x)
 {
     const struct proxy_exchange *p = x->proxy;
     bool died = x->back_why == WHY_CLOSED || x->back_why == WHY_IO;
     return died && p->last->reused && !p->race_retried && !p->last->bytes_received && pipe_can_rewind(&x->req_pipe) &&
-           (method_idempotent(x->req.method) || !p->last->bytes_sent);
+           (method_idempotent(x->origin.method_id) || !p->last->bytes_sent);
 }
 
 static unsigned status_of(enum x_why why)

@@ -206,6 +206,15 @@ class TestTheKeepAliveRace:
         assert statuses in ([502, 200, 200], [200, 200, 200])
         assert origin.targets.count("/0") == 1
 
+    @pytest.mark.parametrize("then", ["close", "reset"])
+    def test_what_was_sent_decides_not_what_the_client_asked(self, hinge, backend, then):
+        origin = backend(self.closes_under_the_second_request(then))
+        h = hinge.pooled(origin, "proxy_method POST;")
+        h.get("/")
+        statuses = [h.get(f"/{i}").status for i in range(3)]
+        assert statuses in ([502, 200, 200], [200, 200, 200])
+        assert origin.targets.count("/0") == 1
+
     def test_a_fresh_connection_that_fails_is_not_the_race(self, hinge, backend):
         origin = backend(says())
         assert hinge.pooled(origin).get("/").status == 502
