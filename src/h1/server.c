@@ -455,7 +455,7 @@ void h1_server_next(struct h1_server *s, bool keep, bool unread)
         s->state = SERVER_HEAD;
         s->pipelined = s->c.in_n > 0;
         worker_gauge_add(&w->writing, -1);
-        timer_set(&w->loop, &s->c.in_timer, s->idle_ms);
+        timer_set(&w->loop, &s->c.in_timer, s->pipelined ? rules_conf(s)->header_timeout : s->idle_ms);
         task_post(&w->loop, &s->next);
         return;
     }

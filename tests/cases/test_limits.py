@@ -81,6 +81,16 @@ def test_a_head_that_does_not_end_is_408(hinge, start):
     assert not seen or seen.startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_pipelined_head_has_the_time_of_a_head(hinge):
+    """It has begun already when the answer before it ends: that is no idle connection."""
+    h = hinge.server("client_header_timeout 300ms; keepalive_timeout 30s;" + HELLO)
+    with h.connect() as c:
+        assert c.ask(lines("GET / HTTP/1.1", "Host: a") + b"GET / HTTP/1.1\r\nHo").status == 200
+        c.sock.settimeout(5)
+        seen = c.all_bytes()
+    assert not seen or seen.startswith(b"HTTP/1.1 408 ")
+
+
 def test_dripping_does_not_prolong_the_header_timeout(hinge):
     h = hinge.server("client_header_timeout 400ms;" + HELLO)
     with h.connect() as c:
