@@ -451,6 +451,10 @@ void h1_server_next(struct h1_server *s, bool keep, bool unread)
     struct worker *w = s->c.w;
     const struct client_location_conf *k = s->client.listener->default_server->base->client;
     timer_clear(&s->c.out_timer);
+    if (keep && unlikely(w->draining) && !w->leaving && !s->c.in_n) {
+        keep = false; /* the answer's head had left when the end began: h1_worker_drain passed this connection by */
+        unread = true;
+    }
     if (keep) {
         s->state = SERVER_HEAD;
         s->pipelined = s->c.in_n > 0;

@@ -306,6 +306,27 @@ class TestQuit:
             assert h.signal(number).wait() == 0
             c.assert_closed()
 
+    def test_a_connection_whose_answer_was_under_way_is_not_kept(self, hinge, backend):
+        """Its head was sent before the end began, and told the client that it would be kept."""
+        def slow(conn):
+            conn.request()
+            conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 10") + b"first")
+            go.wait(PATIENCE)
+            conn.send(b"later")
+
+        go = threading.Event()
+        h = hinge.http("""server { listen %%port%%; keepalive_timeout 1h; lingering_timeout 1s;
+            location / { proxy_pass http://%%origin%%; proxy_buffering off; } }""", origin=backend(slow))
+        with h.connect() as c:
+            c.send(GET)
+            c.reader.until(b"\r\n\r\n")
+            h.quit()
+            wait_until(lambda: refused(h.ports["port"]), "the listener is closed")
+            go.set()
+            assert c.exactly(10) == b"firstlater"
+            c.assert_closed()
+            assert h.wait() == 0
+
     def test_term_after_quit_hurries_it(self, hinge, backend):
         origin = backend(lambda conn: (conn.request(), conn.hang()))
         h = hinge.proxy(origin)
