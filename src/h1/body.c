@@ -149,6 +149,15 @@ static enum h1_pump read_direct(struct h1_conn *c, size_t want)
     return b->done ? H1_PUMP_DONE : rc == PIPE_FULL ? H1_PUMP_FULL : H1_PUMP_WAIT;
 }
 
+/* What a client sends behind its body is for later: whatever is read of it is kept until then. */
+static size_t not_far_ahead(const struct h1_body *b, size_t want)
+{
+    if (b->kind != H1_BODY_CHUNKED || !b->ahead || b->chunked->left >= want)
+        return want;
+    size_t most = (size_t)b->chunked->left + b->ahead;
+    return want < most ? want : most;
+}
+
 /* A little more than the body is asked for: bytes behind a message must be seen, not left for the next one (row Q3). */
 static enum h1_pump read_more(struct h1_conn *c, size_t want)
 {
@@ -158,7 +167,7 @@ static enum h1_pump read_more(struct h1_conn *c, size_t want)
         return read_direct(c, want);
     if (b->kind == H1_BODY_LENGTH && want > b->left)
         want = (size_t)b->left + OVERREAD;
-    ssize_t n = h1_conn_read(c, want);
+    ssize_t n = h1_conn_read(c, not_far_ahead(b, want));
     if (n > 0)
         return H1_PUMP_WAIT;
     if (n == ERR_CLOSED && b->kind == H1_BODY_CLOSE && !c->cut) {

@@ -144,8 +144,9 @@ bool h1_conn_read_ahead(struct h1_conn *c, size_t total)
         return c->in_n >= total;
     char *p = c->in_n ? c->in : scratch_take(s, &c->hold);
     size_t room = s->size - (size_t)(p - s->p);
+    size_t most = total <= room && room - total > H1_HEAD_READ ? total + H1_HEAD_READ : room;
     while (c->in_n < total && c->readable && total <= room) {
-        ssize_t n = receive(c, p + c->in_n, room - c->in_n);
+        ssize_t n = receive(c, p + c->in_n, most - c->in_n);
         if (n < 0)
             break; /* what it was will be met again by whoever reads next */
         c->in = p;

@@ -33,6 +33,7 @@ struct h1_body {
     uint64_t limit;             /* bytes of body that are allowed at most; 0: any */
     uint64_t seen;              /* body bytes so far */
     uint64_t wire;              /* the same with the framing of chunks */
+    size_t ahead;               /* bytes that may be read behind a chunk at once; 0: as many as the pipe wants */
     struct h1_chunked *chunked; /* in the exchange's arena */
     struct fields *trailers;    /* collected here, or NULL */
 };
@@ -102,8 +103,8 @@ static inline bool h1_conn_in_scratch(const struct h1_conn *c)
  */
 void h1_conn_stash(struct h1_conn *c, size_t least);
 /*
- * Reads on behind input that lies in the scratch (or into the empty scratch) until `total` bytes are there or the
- * socket has no more. true: they are there. Input that was stashed stays as it is.
+ * Reads on behind input that lies in the scratch (or into the empty scratch) until `total` bytes are there, and few
+ * more, or the socket has no more. true: they are there. Input that was stashed stays as it is.
  */
 bool h1_conn_read_ahead(struct h1_conn *c, size_t total);
 /* Takes n bytes off the front of the input. */

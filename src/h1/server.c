@@ -274,6 +274,7 @@ static bool begin_body(struct h1_server *s, struct exchange *x, bool chunked)
         h1_body_begin(b, x->req.body.kind == BODY_NONE ? H1_BODY_NONE : H1_BODY_LENGTH, x->req.body.length, 0);
     } else {
         h1_body_begin(b, H1_BODY_CHUNKED, 0, 0);
+        b->ahead = H1_HEAD_READ;
         b->chunked = arena_new(&x->arena, struct h1_chunked);
         if (!b->chunked)
             return false;

@@ -212,6 +212,39 @@ static void huge_limits_are_huge(void **state)
     assert_int_equal(s->c.end.x->refuse, 0);
 }
 
+/* What a client has sent behind the body of a request waits in the kernel, but for one read's worth: the request may
+ * take long, and what is kept meanwhile is in nobody's budget. */
+static void little_is_read_behind_a_body(void **state)
+{
+    enum { BODY = 20000 };
+    struct h1_server *s = open_connection(0);
+    int size = 1 << 20;
+    setsockopt(peer[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    send_text(0, SLICE("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n"));
+    assert_int_equal(s->state, SERVER_EXCHANGE);
+    for (int i = 0; i < 3; i++)
+        send_bytes(0, 60000);
+    assert_true(s->c.end.ops->in_hand(&s->c.end, BODY));
+    assert_in_range(s->c.in_n, BODY, BODY + H1_HEAD_READ);
+}
+
+/* The same where the end of the body is met only by reading it. */
+static void little_is_read_behind_a_chunked_body(void **state)
+{
+    struct h1_server *s = open_connection(0);
+    int size = 1 << 20;
+    setsockopt(peer[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    base_conf.body_timeout = 60000;
+    send_text(0, SLICE("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    assert_int_equal(s->state, SERVER_EXCHANGE);
+    send_text(0, SLICE("5\r\nhello\r\n0\r\n\r\n"));
+    for (int i = 0; i < 3; i++)
+        send_bytes(0, 60000);
+    s->c.end.ops->kick_in(&s->c.end);
+    assert_true(s->c.body.done);
+    assert_in_range(s->c.in_n, 0, H1_HEAD_READ);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -219,6 +252,8 @@ int main(void)
         T(an_idle_connection_holds_nothing),     T(a_part_of_a_head_costs_nothing_while_nobody_else_reads),
         T(the_first_buffer_and_then_large_ones), T(two_heads_at_a_time),
         T(a_line_fits_into_the_largest_buffer),  T(huge_limits_are_huge),
+        T(little_is_read_behind_a_body),
+        T(little_is_read_behind_a_chunked_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
