@@ -201,6 +201,7 @@ static void await_answer(struct h1_client *cl)
 static void client_kick_out(struct end *e)
 {
     struct h1_client *cl = h1_client_of(e);
+    uint64_t bytes = cl->c.out.bytes;
     if (cl->state != CLIENT_BUSY)
         return;
     switch (h1_out_flush(&cl->c)) {
@@ -208,7 +209,7 @@ static void client_kick_out(struct end *e)
         timer_clear(&cl->c.out_timer);
         return;
     case H1_FLUSH_BLOCKED:
-        timer_set(&cl->c.w->loop, &cl->c.out_timer, cl->limits.send_timeout);
+        h1_out_await(&cl->c, bytes, cl->limits.send_timeout);
         return;
     case H1_FLUSH_DONE:
         timer_clear(&cl->c.out_timer);

@@ -134,6 +134,11 @@ enum h1_flush {
     H1_FLUSH_ERROR,   /* send failed; errno tells */
 };
 
+/*
+ * The kernel is full. `bytes` is what out.bytes was before the flush: the time that the peer has begins anew with what
+ * it has taken, and not with what it was offered again.
+ */
+void h1_out_await(struct h1_conn *c, uint64_t bytes, uint64_t timeout);
 void h1_out_begin(struct h1_out *o, slice head, enum h1_framing framing, uint64_t length);
 /* Writes as much as goes of head and pipe (c->end.out, may be NULL). */
 enum h1_flush h1_out_flush(struct h1_conn *c);

@@ -29,6 +29,12 @@ void h1_out_begin(struct h1_out *o, slice head, enum h1_framing framing, uint64_
     o->last = framing != H1_FRAME_CHUNKED;
 }
 
+void h1_out_await(struct h1_conn *c, uint64_t bytes, uint64_t timeout)
+{
+    if (c->out.bytes != bytes || !c->out_timer.at)
+        timer_set(&c->w->loop, &c->out_timer, timeout);
+}
+
 /* One call's worth: [head] [lit] [pieces] [tail]. */
 struct batch {
     struct iovec iov[IOV_ALL];

@@ -174,7 +174,7 @@ static void server_kick_out(struct end *e)
     case H1_FLUSH_BLOCKED:
         if (!wait_for(s))
             break;
-        timer_set(&s->c.w->loop, &s->c.out_timer, k->send_timeout);
+        h1_out_await(&s->c, bytes, k->send_timeout);
         return;
     case H1_FLUSH_BROKEN:
         s->broken = true;

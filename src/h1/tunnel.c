@@ -143,7 +143,7 @@ static void front_kick_out(struct end *e)
     case H1_FLUSH_IDLE:
         return;
     case H1_FLUSH_BLOCKED:
-        timer_set(&s->c.w->loop, &s->c.out_timer, conf_of(s)->send_timeout);
+        h1_out_await(&s->c, bytes, conf_of(s)->send_timeout);
         return;
     case H1_FLUSH_BROKEN:
         s->broken = true;
@@ -273,6 +273,7 @@ static void back_deaf(struct h1_client *cl)
 static void back_kick_out(struct end *e)
 {
     struct h1_client *cl = h1_client_of(e);
+    uint64_t bytes = cl->c.out.bytes;
     bool active = cl->c.out.active;
     enum h1_flush r = h1_out_flush(&cl->c);
     if (!active)
@@ -285,7 +286,7 @@ static void back_kick_out(struct end *e)
     case H1_FLUSH_IDLE:
         return;
     case H1_FLUSH_BLOCKED:
-        timer_set(&cl->c.w->loop, &cl->c.out_timer, cl->limits.send_timeout);
+        h1_out_await(&cl->c, bytes, cl->limits.send_timeout);
         return;
     case H1_FLUSH_DONE:
         shutdown(cl->c.io.fd, SHUT_WR);

@@ -3,6 +3,7 @@ import socket
 import threading
 import time
 
+import pytest
 from tools.backend import hang, says
 from tools.ports import free_port
 from tools.times import PATIENCE
@@ -91,6 +92,32 @@ def test_a_slow_download_is_not_the_backends_fault(hinge, backend):
         time.sleep(1)  # longer than the timeout, behind full buffers
         assert len(c.exactly(size)) == size
     assert "timed out" not in h.log
+
+
+@pytest.mark.parametrize("tunnel", [False, True], ids=["answer", "tunnel"])
+def test_a_backend_that_goes_on_does_not_prolong_the_time_of_a_client_that_does_not_read(hinge, backend, tunnel):
+    """send_timeout is between two writes to the client: bytes that come from the other side are none."""
+    given_up = threading.Event()
+
+    def dripping(conn):
+        conn.request()
+        if tunnel:
+            conn.send(lines("HTTP/1.1 101 Switching Protocols", "Upgrade: foo", "Connection: upgrade"), b"a" * 300_000)
+        else:
+            conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 9000000"), b"a" * 300_000)
+        end = time.monotonic() + 5
+        while time.monotonic() < end and not conn.closed_by_peer.is_set():
+            time.sleep(0.05)
+            conn.send(b"a")
+        if conn.closed_by_peer.is_set():
+            given_up.set()
+
+    h = hinge.http("""server { listen %%port%% sndbuf=4k; send_timeout 500ms;
+        location / { proxy_pass http://%%origin%%; proxy_buffers 512 4k; proxy_buffer_size 1m; proxy_busy_buffers_size 1m;
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }""", origin=backend(dripping))
+    with h.connect(rcvbuf=4096) as c:
+        c.send(lines("GET / HTTP/1.1", "Host: a", "Upgrade: foo", "Connection: upgrade") if tunnel else GET)
+        assert given_up.wait(PATIENCE), "the client that reads nothing has kept its connection"
 
 
 def test_hanging_backends_do_not_disturb_others(hinge, backend):
