@@ -209,6 +209,11 @@ static bool same_start(slice name, slice start)
     return true;
 }
 
+bool forwarded_is_named(const struct field *f, slice name)
+{
+    return f->name.n == name.n && same_start(f->name, name);
+}
+
 bool forwarded_is_field(const struct field *f)
 {
     for (size_t i = 0; i < array_len(families); i++) {
@@ -216,7 +221,7 @@ bool forwarded_is_field(const struct field *f)
             return true;
     }
     for (size_t i = 0; i < array_len(names); i++) {
-        if (f->name.n == names[i].n && same_start(f->name, names[i]))
+        if (forwarded_is_named(f, names[i]))
             return true;
     }
     return false;

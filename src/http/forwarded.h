@@ -46,5 +46,7 @@ void forwarded_walk(struct forwarded_walk *w, enum forwarded_form form, slice va
 
 /* Is it a field in which proxies state who the client is, or how it reached them? '_' counts as '-'. */
 bool forwarded_is_field(const struct field *f);
+/* Whether a field is of that name, '_' written for '-' included: many backends do not tell the two apart. */
+bool forwarded_is_named(const struct field *f, slice name);
 
 #endif

@@ -135,7 +135,7 @@ static void find_client(struct exchange *x, const struct realip *c, struct judge
 
 static bool is_lie(const struct realip *c, const struct field *f)
 {
-    return forwarded_is_field(f) || (c->where.name.n && slice_ieq(f->name, c->where.name));
+    return forwarded_is_field(f) || (c->where.name.n && forwarded_is_named(f, c->where.name));
 }
 
 /* Leaves the old array alone: it may be judged again. ERR_NOMEM. */

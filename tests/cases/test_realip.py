@@ -114,6 +114,13 @@ class TestTrust:
             assert left == []
             assert ("X-My-Client" in answer) == ("X-My-Client" not in trust)
 
+    def test_a_name_of_ones_own_with_underscores_is_the_same_lie(self, hinge, backend):
+        h = hinge.server("""underscores_in_headers on; set_real_ip_from 192.0.2.1; real_ip_header X-Our-Client;
+            location / { proxy_pass http://%%origin%%; }""", origin=backend())
+        names = [n for n, _ in h.get("/", "X-Our-Client: 1.1.1.1", "X_Our_Client: 1.1.1.1", "a_b: c").json()["headers"]]
+        assert "a_b" in names
+        assert not [n for n in names if "client" in n.lower()]
+
     def test_a_name_with_underscores_is_the_same_lie(self, hinge, backend):
         h = hinge.server("underscores_in_headers on; trusted_proxies none; location / { proxy_pass http://%%origin%%; }", origin=backend())
         names = [n for n, _ in h.get("/", "X_Forwarded_For: 1.1.1.1", "X_Real_IP: 1.1.1.1", "a_b: c").json()["headers"]]
