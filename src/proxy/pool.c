@@ -38,22 +38,42 @@ static struct pool_shelf *shelf_make(struct worker *w, uint64_t key)
     return s;
 }
 
+/* A shelf of connections that come from an address of their own (proxy_bind) goes with the last of them: such keys may
+ * be a request's choice, and there are as many as there are addresses. */
+static void shelf_left(struct worker *w, struct pool_shelf *s, const struct h1_client *cl)
+{
+    struct pool_shelf **at = bucket(w, s->key);
+    if (likely(!cl->bound) || s->count)
+        return;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    free(s);
+}
+
 static struct h1_client *entry(struct list *l)
 {
     return list_entry(l, struct h1_client, link);
 }
 
-static void close_idle(struct h1_client *cl)
+static void close_idle(struct pool_shelf *s, struct h1_client *cl)
 {
     list_del(&cl->link);
-    shelf_find(cl->c.w, cl->key)->count--;
+    s->count--;
     h1_client_close(cl);
+}
+
+static void idle_ended(struct h1_client *cl)
+{
+    struct pool_shelf *s = shelf_find(cl->c.w, cl->key);
+    close_idle(s, cl);
+    shelf_left(cl->c.w, s, cl);
 }
 
 static void shelf_clear(struct pool_shelf *s)
 {
     while (!list_empty(&s->idle))
-        close_idle(entry(s->idle.next));
+        close_idle(s, entry(s->idle.next));
 }
 
 void proxy_worker_drain(struct worker *w)
@@ -107,6 +127,7 @@ struct h1_client *pool_take(struct worker *w, const struct peer *p, uint64_t bou
             continue; /* two addresses with one hash: as good as never */
         list_del(&cl->link);
         s->count--;
+        shelf_left(w, s, cl);
         return cl;
     }
     return NULL;
@@ -123,12 +144,12 @@ void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, 
         return;
     }
     cl->key = p->pool_key ^ cl->bound;
-    cl->on_idle_end = close_idle;
+    cl->on_idle_end = idle_ended;
     list_add(&s->idle, &cl->link);
     s->count++;
     timer_set(&w->loop, &cl->c.in_timer, u->keepalive_timeout);
     if (s->count > u->keepalive)
-        close_idle(entry(s->idle.prev));
+        close_idle(s, entry(s->idle.prev));
 }
 
 const struct room_hooks proxy_room = {

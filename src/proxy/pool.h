@@ -13,7 +13,8 @@
 
 enum { POOL_BUCKETS = 256 };
 
-/* The idle connections that share one key. Stays while the worker lives, or until no upstream names the key. */
+/* The idle connections that share one key. Stays while the worker lives, or until no upstream names the key; with an
+ * address of ours in the key (proxy_bind), until it is empty. */
 struct pool_shelf {
     struct pool_shelf *next;
     uint64_t key, count;
