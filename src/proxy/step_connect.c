@@ -84,6 +84,20 @@ static void name_upstream(struct exchange *x, const struct peer *peer)
                                peer->addr.sa.sa_family == AF_UNIX ? ":" : "", SLICE_FMT(x->proxy->target));
 }
 
+/* No descriptor or no memory: no other peer would help, and this one has done nothing (nginx: 500 as well). */
+static bool is_our_lack(int err)
+{
+    return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+static enum step without_socket(struct exchange *x, int err)
+{
+    char text[128];
+    exchange_log(x, LEVEL_ALERT, "socket() failed (%d: %s) while connecting to upstream", err,
+                 strerror_r(err, text, sizeof(text)));
+    return step_error(x, 500);
+}
+
 static enum step begin(struct exchange *x, const struct peer *peer)
 {
     struct proxy_exchange *p = x->proxy;
@@ -107,6 +121,8 @@ static enum step begin(struct exchange *x, const struct peer *peer)
     p->peer = peer;
     x->upstream = SLICE_NONE;
     struct h1_client *cl = connection_to(x, peer);
+    if (!cl && is_our_lack(errno))
+        return without_socket(x, errno);
     if (!cl) {
         exchange_back_failed(x, WHY_CONNECT, errno, NULL);
         return step_next_upstream(x, 0);

@@ -6,7 +6,7 @@ import pytest
 from tools.load import Load
 from tools.server import MAIN
 from tools.times import wait_until
-from tools.wire import Ended, lines
+from tools.wire import Ended, answer, lines
 
 GET = lines("GET / HTTP/1.1", "Host: a")
 
@@ -19,6 +19,14 @@ def served(clients):
         with contextlib.suppress(Ended, OSError):
             n += c.ask(GET).status == 200
     return n
+
+
+def hang_if_asked(conn):
+    while req := conn.request():
+        if req.target == "/hang":
+            conn.hang()
+            return
+        conn.send(answer(b"ok"))
 
 
 def recovered(h):
@@ -39,6 +47,26 @@ def test_out_of_descriptors_is_no_end(hinge):
     h = hinge.http("server { listen %%port%%; return 200 ok; }", main="worker_rlimit_nofile 64;")
     clients = [h.connect() for _ in range(120)]
     assert 1 <= served(clients) < 64
+    for c in clients:
+        c.close()
+    wait_until(lambda: recovered(h), "service as before")
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_descriptors_that_backends_do_not_get_are_not_held_against_them(hinge, backend, idle):
+    """One connection takes two: with an even number of them a socket for a backend is what fails, or with an odd one."""
+    h = hinge.http("""
+        upstream u { server %%one%% fail_timeout=1h; server %%two%% fail_timeout=1h; }
+        server { listen %%port%%; location / { proxy_pass http://u; } location /idle { return 200 ok; } }""",
+                   main="worker_rlimit_nofile 64;", one=backend(hang_if_asked), two=backend(hang_if_asked))
+    h.allow("socket\\(\\) failed")
+    clients = [h.connect() for _ in range(idle)]
+    for c in clients:
+        c.ask(lines("GET /idle HTTP/1.1", "Host: a"))
+    for _ in range(50):
+        c = h.connect().send(lines("GET /hang HTTP/1.1", "Host: a"))
+        clients.append(c)
+        time.sleep(0.01)
     for c in clients:
         c.close()
     wait_until(lambda: recovered(h), "service as before")
