@@ -252,8 +252,7 @@ int main(void)
         T(an_idle_connection_holds_nothing),     T(a_part_of_a_head_costs_nothing_while_nobody_else_reads),
         T(the_first_buffer_and_then_large_ones), T(two_heads_at_a_time),
         T(a_line_fits_into_the_largest_buffer),  T(huge_limits_are_huge),
-        T(little_is_read_behind_a_body),
-        T(little_is_read_behind_a_chunked_body),
+        T(little_is_read_behind_a_body),         T(little_is_read_behind_a_chunked_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
