@@ -2,6 +2,7 @@
 import time
 
 import pytest
+from tools.server import BINARY
 from tools.wire import lines
 
 HELLO = "location / { return 200 hello; }"
@@ -78,7 +79,7 @@ def test_a_head_that_does_not_end_is_408(hinge, start):
     with h.connect() as c:
         c.send(start)
         seen = c.all_bytes()
-    assert not seen or seen.startswith(b"HTTP/1.1 408 ")
+    assert seen.startswith(b"HTTP/1.1 408 ") or (BINARY.endswith("nginx") and not seen)  # which just closes
 
 
 def test_a_pipelined_head_has_the_time_of_a_head(hinge):
@@ -88,7 +89,7 @@ def test_a_pipelined_head_has_the_time_of_a_head(hinge):
         assert c.ask(lines("GET / HTTP/1.1", "Host: a") + b"GET / HTTP/1.1\r\nHo").status == 200
         c.sock.settimeout(5)
         seen = c.all_bytes()
-    assert not seen or seen.startswith(b"HTTP/1.1 408 ")
+    assert seen.startswith(b"HTTP/1.1 408 ") or (BINARY.endswith("nginx") and not seen)  # which just closes
 
 
 def test_dripping_does_not_prolong_the_header_timeout(hinge):
