@@ -178,7 +178,7 @@ def test_c18_after_a_pause_late_bytes_are_never_parsed(hinge, backend, buffering
         end = time.monotonic() + PATIENCE
         seen = c.all_bytes()
         assert time.monotonic() < end
-        assert not seen or b" 408 " in seen.split(b"\r\n", 1)[0]
+        assert b" 408 " in seen.split(b"\r\n", 1)[0]
         c.send_as_far_as_it_goes(b"0123456789" + SMUGGLED)
     assert h.get("/honest").status == 200
     assert "/smuggled" not in origin.targets

@@ -213,8 +213,9 @@ def test_trailers_of_an_answer_are_dropped_unless_asked_for(hinge, backend):
 
 def test_trailers_for_a_client_that_wants_them_hold_nothing_that_acts(hinge, backend):
     reply = lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + chunked(b"hello", trailers=["X-Sum: 1", "Set-Cookie: a=b", "Location: /"])
-    res = hinge.proxy(backend(answers(reply))).ask(get("/", "TE: trailers"))
-    assert res.body == b"hello" and res.trailers.pairs in ([], [("X-Sum", "1")])
+    for rule, kept in (("", []), ("proxy_pass_trailers on;", [("X-Sum", "1")])):
+        res = hinge.proxy(backend(answers(reply)), rule).ask(get("/", "TE: trailers"))
+        assert res.body == b"hello" and res.trailers.pairs == kept
 
 
 def test_hop_by_hop_fields_of_an_answer_do_not_travel(hinge, backend):
@@ -248,8 +249,8 @@ def test_any_method_is_passed_on(hinge, backend):
 def test_options_asterisk_is_passed_on(hinge, backend):
     origin = backend()
     h = hinge.proxy(origin)
-    assert h.ask(lines("OPTIONS * HTTP/1.1", "Host: a")).status in (200, 400, 405)
-    assert origin.targets in ([], ["*"])
+    assert h.ask(lines("OPTIONS * HTTP/1.1", "Host: a")).status == 200
+    assert origin.targets == ["*"]
 
 
 def test_trace_is_not_answered_here(hinge, backend):
