@@ -16,7 +16,8 @@ void explain_usage(void)
           "what would be added to the answer, each with its line of the configuration. Nothing is sent.\n\n"
           "  --listen ADDRESS:PORT : the listening address it comes by (default: the one with the URL's port)\n"
           "  --from ADDRESS[:PORT] : the client's address (default: 127.0.0.1)\n"
-          "  -H 'Name: value'      : a field of the request; Host here overrides the URL's\n",
+          "  -H 'Name: value'      : a field of the request; Host here overrides the URL's\n"
+          "\nWith the method CONNECT the URL is HOST:PORT.\n",
           stderr);
 }
 
@@ -134,7 +135,10 @@ int explain_head(const struct explain_args *a, struct strb *head, uint16_t *port
 {
     slice authority, target;
     bool host = false;
-    int rc = split_url(a->url, &authority, &target, port);
+    bool tunnel = a->method && strcmp(a->method, "CONNECT") == 0;
+    *port = 0;
+    authority = target = slice_str(a->url); /* of a tunnel: HOST:PORT */
+    int rc = tunnel ? OK : split_url(a->url, &authority, &target, port);
     if (rc < 0)
         return rc;
     strb_printf(head, "%s %s%.*s HTTP/1.1\r\n", a->method ? a->method : "GET",

@@ -100,7 +100,7 @@ static void say_head(const struct exchange *x)
 void explain_origin(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
-    explain_sayf("passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s", SLICE_FMT(p->upstream->name),
+    explain_sayf(p->tunnel ? "tunnels to" : "passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s", SLICE_FMT(p->upstream->name),
                  p->upstream->balance && p->upstream->balance->name[0] ? p->upstream->balance->name : "round robin");
     if (!p->upstream->implicit && p->upstream->pos.file)
         explain_say("upstream", p->upstream->name, &p->upstream->pos);
@@ -112,7 +112,9 @@ void explain_origin(struct exchange *x)
         explain_sayf("answers", NULL, "502: no server of the upstream may be used");
         return;
     }
-    if (origin_build(x, peer) == OK)
+    if (p->tunnel)
+        explain_sayf("answers", NULL, "200 as soon as the connection is made, and passes bytes from then on");
+    else if (origin_build(x, peer) == OK)
         say_head(x);
     else
         explain_sayf("answers", NULL, "500: the request for the upstream cannot be composed");

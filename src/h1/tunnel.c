@@ -1,5 +1,5 @@
 /*
- * Both ends after a 101: the same connections and the same pipes, and no framing. Bytes are lent from one to the other
+ * Both ends after a 101, or the 200 of a CONNECT: the same connections and the same pipes, and no framing. Bytes are lent from one to the other
  * as bodies are, so a byte that flows is never copied, and a full pipe stops who fills it.
  *
  * An end that reads its peer's FIN ends its pipe; the other one, when everything is written, shuts its sending side. So
@@ -55,7 +55,8 @@ int h1_server_switch(struct end *e, struct exchange *x)
 {
     struct h1_server *s = server_of(e);
     slice head;
-    int rc = h1_server_compose(x, &x->resp, H1_FRAME_NONE, 0, H1_CONN_UPGRADE, &head);
+    enum h1_connection conn = x->resp.status == 101 ? H1_CONN_UPGRADE : H1_CONN_NONE; /* 200: to a CONNECT */
+    int rc = h1_server_compose(x, &x->resp, H1_FRAME_NONE, 0, conn, &head);
     if (rc < 0)
         return rc;
     if (!s->c.io.watched && io_watch(&s->c.w->loop, &s->c.io) < 0)

@@ -254,6 +254,12 @@ static inline struct exchange *exchange_origin(struct exchange *x)
     return x;
 }
 
+/* Will what follows the answer's head be bytes of another protocol? */
+static inline bool exchange_is_tunnel(const struct exchange *x)
+{
+    return x->resp.status == 101 || (x->req.method == METHOD_CONNECT && x->resp.status / 100 == 2);
+}
+
 static inline const void *exchange_conf(const struct exchange *x, const struct feature *f)
 {
     return x->pass.loc->conf[f->id];

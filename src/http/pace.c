@@ -78,7 +78,7 @@ static bool has_one(const struct exchange *x, enum transform_order order)
 
 int pace_insert(struct exchange *x, enum transform_order order, uint64_t rate, uint64_t after)
 {
-    if (!rate || x->resp.status == 101 || has_one(x, order)) /* a tunnel is nobody's answer */
+    if (!rate || exchange_is_tunnel(x) || has_one(x, order)) /* a tunnel is nobody's answer */
         return OK;
     struct pace *p = arena_new(&x->arena, struct pace);
     if (!p)

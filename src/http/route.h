@@ -74,6 +74,7 @@ struct server {
     void *locations;       /* struct location_tree of proxy/router.c */
     slice name;            /* first server_name, for $server_name and logs */
     struct conf_pos pos;
+    bool connect; /* some location of it serves CONNECT */
 };
 
 /* One listening address of a configuration. */
@@ -83,6 +84,7 @@ struct listener_conf {
     const struct server *default_server;
     void *names;         /* struct name_table of proxy/router.c */
     bool proxy_protocol; /* every connection begins with a PROXY header */
+    bool connect;        /* some server of it serves CONNECT; else that is refused before anything is looked up */
 };
 
 /* proxy/router.c */

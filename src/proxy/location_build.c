@@ -64,6 +64,8 @@ static int fill(struct conf_ctx *cf, struct location_build *l, void *const *oute
     const struct feature *f = who->content ? who->content_feature : m ? m->fallback_feature : NULL;
     loc->content = who->content ? who->content : m ? m->fallback : NULL;
     loc->content_conf = f ? conf_get(loc->conf, f) : NULL;
+    if (loc->content && loc->content->connect)
+        ((struct server *)(uintptr_t)loc->server)->connect = true; /* not finished yet */
     loc->policies = loc->response_policies = loc->end_policies = no_policies;
     /* after an error nothing will run here, and what policies look at may not be finished */
     return cf->diag->errors ? OK : policies_build(cf->arena, loc, outer);

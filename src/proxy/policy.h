@@ -77,6 +77,8 @@ struct content {
     /* It hands requests on to others: at a location whose path ends in a slash, a request for the path without it is
      * redirected there (nginx's manual, "location"). */
     bool slash_redirect;
+    bool connect;      /* it serves CONNECT */
+    bool whole_server; /* ... whatever location the target would lead to (proxy_connect) */
 };
 
 /*

@@ -166,6 +166,7 @@ struct proxy_exchange {
     const struct response *intercepted; /* an answer that error_page has replaced, for $upstream_http_; or NULL */
     slice accel_redirect;               /* X-Accel-Redirect of the answer; empty: none */
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
+    bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

@@ -186,9 +186,8 @@ static int eval_target(struct exchange *x, const struct proxy_conf *c, slice *va
     return ok ? OK : ERR_NOMEM;
 }
 
-/* The upstream that an evaluated endpoint names; NULL after logging and setting the answer's status. */
-static const struct upstream *dynamic_upstream(struct exchange *x, bool client_chosen, const struct endpoint *e,
-                                               unsigned *status)
+const struct upstream *proxy_upstream_of(struct exchange *x, bool client_chosen, const struct endpoint *e,
+                                         unsigned *status)
 {
     const struct upstream *u = upstream_find(x->gen->gen, e->text);
     if (u && !(u->implicit && client_chosen))
@@ -235,7 +234,7 @@ static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *
         exchange_log(x, LEVEL_ERROR, "%s in upstream \"%.*s\"", why, SLICE_FMT(text));
         return fail(x, 500);
     }
-    px->upstream = dynamic_upstream(x, client_at < http_prefix.n + text.n, &e, &status);
+    px->upstream = proxy_upstream_of(x, client_at < http_prefix.n + text.n, &e, &status);
     if (!px->upstream)
         return fail(x, status);
     rc = host_header(&x->arena, &e, &px->host, &px->port);

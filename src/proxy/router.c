@@ -32,6 +32,7 @@ static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct ser
     if (!l)
         return ERR_NOMEM;
     l->proxy_protocol = l->proxy_protocol || line->proxy_protocol; /* one line of an address is enough (nginx) */
+    l->connect = l->connect || s->server->connect;
     if (line->default_server) {
         int rc = map_put(claimed, line->key, l);
         if (rc == ERR_REFUSED)

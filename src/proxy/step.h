@@ -42,6 +42,8 @@ enum step step_respond(struct exchange *x);
 enum step step_response_policies(struct exchange *x);
 enum step step_deliver(struct exchange *x);
 enum step step_tunnel(struct exchange *x);
+/* The peer of a CONNECT is there: 200, and bytes from then on. */
+enum step step_established(struct exchange *x);
 enum step step_finish(struct exchange *x);
 
 /* What a verdict of a policy or of a content means for the walk; `next` is where NEXT leads. */

@@ -48,7 +48,7 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
     struct proxy_exchange *p = x->proxy;
     struct h1_client *cl = NULL;
     uint64_t bound = local ? hash_bytes(slice_of((const char *)&local->sa, local->len), false) : 0;
-    while (!p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
+    while (!p->tunnel && !p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
         if (!must_not_repeat(x) || h1_client_alive(cl))
             break;
         h1_client_close(cl);
@@ -140,7 +140,7 @@ enum step step_connect(struct exchange *x)
         return step_next_upstream(x, 0);
     if (x->events & X_BACK_READY) {
         p->last->connect = loop_now(&x->w->loop);
-        return STEP_SEND;
+        return p->tunnel ? step_established(x) : STEP_SEND;
     }
     if (x->back)
         return STEP_WAIT;

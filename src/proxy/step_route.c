@@ -2,6 +2,7 @@
  * Route: the virtual server by host, its server-level rewrite rules, then the location. Every pass (error_page,
  * internal redirects) comes through here again, with its own URI.
  */
+#include "base/attr.h"
 #include "base/err.h"
 #include "http/transform.h"
 #include "proxy/location.h"
@@ -43,8 +44,26 @@ static bool too_large(struct exchange *x)
     return true;
 }
 
+/* Where CONNECT is served: here, for all of the server, or not at all (NULL). */
+static const struct location *connect_location(const struct exchange *x, const struct location *l)
+{
+    const struct location *base = x->server->base;
+    if (base->content && base->content->whole_server)
+        return base;
+    l = l ? l : base;
+    return l->content && l->content->connect ? l : NULL;
+}
+
 static enum step at_location(struct exchange *x, const struct location *l)
 {
+    if (unlikely(x->pass.method == METHOD_CONNECT)) {
+        const struct location *serves = connect_location(x, l);
+        if (!serves) {
+            exchange_log(x, LEVEL_INFO, "client sent CONNECT method");
+            return step_error(x, 405);
+        }
+        l = serves;
+    }
     enter(x, l ? l : x->server->base);
     if (x->known < VAR_ROUTE) /* a later pass knows what earlier ones have seen of backends */
         x->known = VAR_ROUTE;

@@ -1,6 +1,7 @@
 /*
- * Tunnel: the backend has answered 101 to a request that asked for it. The client gets the answer's head, and from then
- * on both pipes carry bytes, from end to end without this step, until both directions are closed or one side breaks.
+ * Tunnel: the backend has answered 101 to a request that asked for it, or the peer that a CONNECT asked for is there.
+ * The client gets the answer's head, and from then on both pipes carry bytes, from end to end without this step, until
+ * both directions are closed or one side breaks. What the client has sent behind its CONNECT waited unread until now.
  */
 #include "base/err.h"
 #include "http/pipe.h"
@@ -14,6 +15,12 @@ static void size_pipes(struct exchange *x)
     pipe_reopen(&x->req_pipe);
     pipe_resize(&x->req_pipe, capacity);
     pipe_resize(&x->resp_pipe, capacity);
+}
+
+enum step step_established(struct exchange *x)
+{
+    x->resp = (struct response){ .status = 200, .minor = 1, .reason = SLICE("Connection established") };
+    return STEP_TUNNEL;
 }
 
 static enum step begin(struct exchange *x)

@@ -207,6 +207,7 @@ static void check_location(struct conf_ctx *cf, const struct http_main *m, const
                            const struct location_build *l, struct use *use)
 {
     const struct proxy_conf *c = proxy_of(l);
+    use->dynamic |= l->content && l->content->connect; /* a tunnel's target is found when requests run */
     if (l->parent && l->kind == LOCATION_REGEX)
         check_expression(cf, l->parent, l);
     if (l->parent && l->kind == LOCATION_PREFIX)

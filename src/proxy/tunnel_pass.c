@@ -1,0 +1,351 @@
+#include "proxy/tunnel_pass.h"
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "proxy/bind.h"
+#include "proxy/endpoint.h"
+#include "proxy/http_block.h"
+#include "proxy/proxy_pass.h"
+
+/* A range of ports of proxy_connect_allow. */
+struct port_range {
+    uint16_t first, last;
+};
+
+struct port_list {
+    const struct port_range *v; /* NULL and not `all`: the default of the module, 443 and 563 */
+    uint32_t n;
+    bool all;
+};
+
+/* SCOPE_LOCATION. What the steps of the proxy work from, and what decides here. */
+struct tunnel_conf {
+    struct proxy_conf proxy;               /* of it: target, timeouts, next_*, bind, socket_keepalive, buffer_size */
+    struct port_list ports;                /* proxy_connect_allow */
+    const struct proxy_bind *connect_bind; /* proxy_connect_bind */
+    struct template address;               /* proxy_connect_address; empty: where the request says */
+    bool module;                           /* proxy_connect, and not tunnel_pass */
+    uint64_t connect_timeout, data_timeout, read_timeout, send_timeout; /* proxy_connect_*_timeout; 0: tunnel_* holds */
+};
+
+/* ---- running ---- */
+
+static enum verdict fail(struct exchange *x, unsigned status)
+{
+    return reply_set(x, status, SLICE_NONE, SLICE_NONE, true) == OK ? VERDICT_REPLY : VERDICT_DROP;
+}
+
+/* Other methods find what they would without this. */
+static enum verdict not_a_tunnel(struct exchange *x)
+{
+    const struct http_main *m = conf_get(x->gen->gen->main, &http_feature);
+    if (!m->fallback)
+        return fail(x, 405);
+    return m->fallback->select(x, exchange_conf(x, m->fallback_feature));
+}
+
+static bool port_allowed(const struct port_list *l, uint16_t port)
+{
+    static const struct port_range usual[] = { { 443, 443 }, { 563, 563 } };
+    const struct port_range *v = l->v ? l->v : usual;
+    uint32_t n = l->v ? l->n : array_len(usual);
+    bool found = l->all;
+    for (uint32_t i = 0; i < n && !found; i++)
+        found = port >= v[i].first && port <= v[i].last;
+    return found;
+}
+
+/* Where to: what the client asks for, or what the configuration says instead. */
+static int target_of(struct exchange *x, const struct tunnel_conf *c, slice *out, bool *chosen)
+{
+    const struct template *t = c->module ? &c->address : &c->proxy.target;
+    *chosen = !t->source.n || template_client(t);
+    if (t->source.n)
+        return exchange_eval(x, t, out);
+    *out = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(x->req.host), x->req.port);
+    return out->p ? OK : ERR_NOMEM;
+}
+
+static struct proxy_exchange *begin(struct exchange *x, const struct tunnel_conf *c)
+{
+    struct proxy_exchange *px = arena_new(&x->arena, struct proxy_exchange);
+    if (!px)
+        return NULL;
+    px->conf = &c->proxy;
+    px->tunnel = true;
+    if (x->proxy) { /* an earlier pass had a backend too: its attempts stay on record */
+        px->first = x->proxy->first;
+        px->last = x->proxy->last;
+        if (px->last)
+            px->last->group_end = true;
+    }
+    if (c->proxy.next_timeout)
+        px->deadline = loop_now(&x->w->loop) + c->proxy.next_timeout;
+    x->proxy = px;
+    return px;
+}
+
+static enum verdict tunnel_select(struct exchange *x, const void *conf)
+{
+    const struct tunnel_conf *c = conf;
+    struct endpoint e;
+    const char *why;
+    unsigned status = 500;
+    bool chosen;
+    slice text;
+    if (x->pass.method != METHOD_CONNECT)
+        return not_a_tunnel(x);
+    if (c->module && !port_allowed(&c->ports, x->req.port)) {
+        exchange_log(x, LEVEL_ERROR, "proxy_connect_allow does not name port %u", x->req.port);
+        return fail(x, 403);
+    }
+    struct proxy_exchange *px = begin(x, c);
+    if (!px || target_of(x, c, &text, &chosen) != OK)
+        return fail(x, 500);
+    if (endpoint_parse(text, x->req.port, &e, &why) != OK) {
+        exchange_log(x, LEVEL_ERROR, "%s in tunnel target \"%.*s\"", why, SLICE_FMT(text));
+        return fail(x, 502);
+    }
+    px->host = e.host;
+    px->port = arena_printf(&x->arena, "%u", e.port);
+    px->target = text;
+    px->upstream = proxy_upstream_of(x, chosen, &e, &status);
+    return px->upstream ? VERDICT_NEXT : fail(x, status);
+}
+
+static const struct content tunnel_content = { .name = "tunnel_pass", .select = tunnel_select, .connect = true };
+static const struct content connect_content = {
+    .name = "proxy_connect", .select = tunnel_select, .connect = true, .whole_server = true
+};
+
+/* ---- load ---- */
+
+static int set_pass(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct tunnel_conf *c = conf;
+    int rc = node->nargs ? template_compile(cf, &node->args[0], &c->proxy.target) : OK;
+    c->proxy.node = node;
+    c->proxy.set = true;
+    return rc == OK ? content_set(cf, node, &tunnel_content, &tunnel_feature) : rc;
+}
+
+static int set_connect(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct tunnel_conf *c = conf;
+    c->proxy.node = node;
+    c->proxy.set = c->module = true;
+    return content_set(cf, node, &connect_content, &tunnel_feature);
+}
+
+static int parse_ports(slice text, struct port_range *out)
+{
+    slice low = text, high = text;
+    uint64_t a, b;
+    slice_cut(text, '-', &low, &high);
+    if (slice_to_u64(low, &a) != OK || slice_to_u64(high, &b) != OK || a < 1 || b < a || b > UINT16_MAX)
+        return ERR_SYNTAX;
+    *out = (struct port_range){ (uint16_t)a, (uint16_t)b };
+    return OK;
+}
+
+static int set_allow(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct port_list *l = &((struct tunnel_conf *)conf)->ports;
+    struct port_range *v = arena_new_n(cf->arena, struct port_range, node->nargs);
+    if (!v)
+        return ERR_NOMEM;
+    *l = (struct port_list){ .v = v };
+    for (uint32_t i = 0; i < node->nargs; i++) {
+        if (slice_eq(node->args[i].text, SLICE("all")))
+            l->all = true;
+        else if (parse_ports(node->args[i].text, &v[l->n]) == OK)
+            l->n++;
+        else
+            return conf_error(cf, node, (int)i, "invalid port or range \"%.*s\"", SLICE_FMT(node->args[i].text));
+    }
+    return OK;
+}
+
+static int set_address(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct template *t = &((struct tunnel_conf *)conf)->address;
+    if (slice_eq(node->args[0].text, SLICE("off"))) {
+        *t = (struct template){ .source = SLICE_NONE };
+        return OK;
+    }
+    return template_compile(cf, &node->args[0], t);
+}
+
+static int set_bind(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return bind_directive(cf, node, &((struct tunnel_conf *)conf)->proxy);
+}
+
+static int set_connect_bind(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct proxy_conf made = { .bind = NULL };
+    int rc = bind_directive(cf, node, &made);
+    if (rc == OK)
+        ((struct tunnel_conf *)conf)->connect_bind = made.bind;
+    return rc;
+}
+
+/* The module's names win where they are written. */
+static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
+                  const void *parent)
+{
+    struct tunnel_conf *c = conf;
+    if (kind != SCOPE_LOCATION)
+        return OK;
+    if (c->connect_bind)
+        c->proxy.bind = c->connect_bind;
+    if (c->connect_timeout)
+        c->proxy.connect_timeout = c->connect_timeout;
+    if (c->data_timeout)
+        c->proxy.read_timeout = c->proxy.send_timeout = c->data_timeout;
+    if (c->read_timeout)
+        c->proxy.read_timeout = c->read_timeout;
+    if (c->send_timeout)
+        c->proxy.send_timeout = c->send_timeout;
+    return OK;
+}
+
+static const struct conf_value next_values[] = {
+    { "error", NEXT_ERROR }, { "timeout", NEXT_TIMEOUT }, { "off", NEXT_OFF }, { NULL, 0 }
+};
+
+#define EVERYWHERE (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define AT(member) .scope = SCOPE_LOCATION, .offset = offsetof(struct tunnel_conf, member)
+#define ONE        .min_args = 1, .max_args = 1
+#define TIME(text, member, value, words)                                                        \
+    {                                                                                           \
+        .name = text, .contexts = EVERYWHERE, ONE, .type = CONF_MSEC, AT(member), .def = value, \
+        .usage = text " TIME;", .doc = words                                                    \
+    }
+
+static const struct directive directives[] = {
+    { .name = "tunnel_pass",
+      .contexts = CONF_SERVER | CONF_LOCATION,
+      .max_args = 1,
+      .type = CONF_CUSTOM,
+      .scope = SCOPE_LOCATION,
+      .set = set_pass,
+      .usage = "tunnel_pass [ADDRESS];",
+      .doc =
+          "Serves CONNECT here: connects to ADDRESS (HOST:PORT, which may hold variables; the host and port that the "
+          "client asks for, by default), answers 200, and passes bytes both ways. A target that the client chooses may "
+          "be an upstream block by "
+          "name or a public address. Other methods are served as without it. Nested locations do not inherit it." },
+    TIME("tunnel_connect_timeout", proxy.connect_timeout, "60s",
+         "How long connecting may take; then the next address, or 504."),
+    TIME("tunnel_read_timeout", proxy.read_timeout, "60s", "How long a tunnel in which nothing moves is kept."),
+    TIME("tunnel_send_timeout", proxy.send_timeout, "60s", "How long the peer may take nothing of what waits for it."),
+    { .name = "tunnel_buffer_size",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_SIZE,
+      AT(proxy.buffer_size),
+      .min = 1024,
+      .max = 16 << 20,
+      .def = "16k",
+      .usage = "tunnel_buffer_size SIZE;",
+      .doc = "How many bytes may wait in either direction of a tunnel; what flows waits in none." },
+    { .name = "tunnel_next_upstream",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_BITS,
+      AT(proxy.next_upstream),
+      .values = next_values,
+      .def = "error timeout",
+      .usage = "tunnel_next_upstream error | timeout | off ...;",
+      .doc = "When the next address is tried. Once the tunnel stands there is no other." },
+    { .name = "tunnel_next_upstream_tries",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_NUM,
+      AT(proxy.next_tries),
+      .def = "0",
+      .usage = "tunnel_next_upstream_tries NUMBER;",
+      .doc = "How many addresses are tried; 0: all." },
+    TIME("tunnel_next_upstream_timeout", proxy.next_timeout, "0",
+         "How long further addresses may be tried; 0: no limit."),
+    { .name = "tunnel_socket_keepalive",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_FLAG,
+      AT(proxy.socket_keepalive),
+      .def = "off",
+      .usage = "tunnel_socket_keepalive on | off;",
+      .doc = "On: TCP keepalive (SO_KEEPALIVE) for connections of tunnels." },
+    { .name = "tunnel_bind",
+      .contexts = EVERYWHERE,
+      .min_args = 1,
+      .max_args = 2,
+      .type = CONF_CUSTOM,
+      AT(proxy.bind),
+      .size = sizeof(void *),
+      .set = set_bind,
+      .usage = "tunnel_bind ADDRESS[:PORT] | off;",
+      .doc = "The address of ours that tunnels come from; it may hold variables. transparent is not supported." },
+    { .name = "tunnel_send_lowat",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_TUNING,
+      .scope = SCOPE_LOCATION,
+      .usage = "tunnel_send_lowat SIZE;",
+      .doc = "Linux has no low-water mark for sending." },
+    { .name = "proxy_connect",
+      .contexts = CONF_SERVER,
+      .type = CONF_CUSTOM,
+      .scope = SCOPE_LOCATION,
+      .set = set_connect,
+      .usage = "proxy_connect;",
+      .doc =
+          "Serves CONNECT in all of the server, as the CONNECT module for nginx does: locations have no say about it, "
+          "rules of the server have. tunnel_ directives hold for it too." },
+    { .name = "proxy_connect_allow",
+      .contexts = CONF_SERVER,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_CUSTOM,
+      AT(ports),
+      .size = sizeof(struct port_list),
+      .set = set_allow,
+      .def = "443 563",
+      .usage = "proxy_connect_allow all | PORT | PORT-PORT ...;",
+      .doc = "The ports that proxy_connect connects to; others get 403." },
+    TIME("proxy_connect_connect_timeout", connect_timeout, NULL, "tunnel_connect_timeout by the module's name."),
+    TIME("proxy_connect_data_timeout", data_timeout, NULL, "tunnel_read_timeout and tunnel_send_timeout in one."),
+    TIME("proxy_connect_read_timeout", read_timeout, NULL, "tunnel_read_timeout by the module's name."),
+    TIME("proxy_connect_send_timeout", send_timeout, NULL, "tunnel_send_timeout by the module's name."),
+    { .name = "proxy_connect_bind",
+      .contexts = CONF_SERVER,
+      ONE,
+      .type = CONF_CUSTOM,
+      AT(connect_bind),
+      .size = sizeof(void *),
+      .set = set_connect_bind,
+      .usage = "proxy_connect_bind ADDRESS[:PORT] | off;",
+      .doc = "tunnel_bind by the module's name." },
+    { .name = "proxy_connect_address",
+      .contexts = CONF_SERVER,
+      ONE,
+      .type = CONF_CUSTOM,
+      AT(address),
+      .size = sizeof(struct template),
+      .set = set_address,
+      .usage = "proxy_connect_address ADDRESS[:PORT] | off;",
+      .doc = "Where proxy_connect connects to instead of where the client asks; it may hold variables." },
+};
+
+struct feature tunnel_feature = {
+    .name = "tunnel",
+    .doc = "Tunnels that clients ask for with CONNECT.",
+    .directives = directives,
+    .ndirectives = array_len(directives),
+    .size = { [SCOPE_LOCATION] = sizeof(struct tunnel_conf) },
+    .finish = finish,
+};

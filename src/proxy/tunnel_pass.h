@@ -1,0 +1,12 @@
+/*
+ * Serving CONNECT: tunnel_pass and its family (nginx's manual, "Module ngx_http_tunnel_module"), and the directives of
+ * the well-known CONNECT module (proxy_connect), which mean the same.
+ */
+#ifndef PROXY_TUNNEL_PASS_H
+#define PROXY_TUNNEL_PASS_H
+
+#include "proxy/proxy.h"
+
+extern struct feature tunnel_feature;
+
+#endif

@@ -1,0 +1,172 @@
+"""CONNECT: tunnel_pass and the directives of the CONNECT module. Addresses of this machine are no client's to choose, so the cases
+name their targets as upstreams, or in the configuration."""
+import subprocess
+
+import pytest
+from tools.backend import serve
+from tools.wire import answer, lines
+
+ASK = lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443")
+
+
+def shout(conn):
+    """Answers bytes with the same bytes in capitals until the client has no more."""
+    while data := conn._more():
+        conn.send(data.upper())
+
+
+def site(hinge, origin, rules="tunnel_pass origin;", more=""):
+    return hinge.http(f"upstream origin {{ server %%origin%%; }} {more} server {{ listen %%port%%; location / {{ {rules} }} }}", origin=origin)
+
+
+def opened(h, request=ASK, **kwargs):
+    c = h.connect(**kwargs)
+    res = c.ask(request, "CONNECT")
+    assert (res.status, res.reason) == (200, "Connection established"), res.head
+    assert "Content-Length" not in res and "Transfer-Encoding" not in res and "Connection" not in res
+    return c
+
+
+class TestTunnels:
+    def test_bytes_pass_both_ways(self, hinge, backend):
+        with opened(site(hinge, backend(shout))) as c:
+            assert c.send(b"abc").exactly(3) == b"ABC"
+            assert c.send(b"x" * 300000).exactly(300000) == b"X" * 300000
+
+    def test_what_is_sent_behind_the_request_waits_for_the_connection(self, hinge, backend):
+        h = site(hinge, backend(shout))
+        with h.connect() as c:
+            assert c.ask(ASK + b"early", "CONNECT").status == 200
+            assert c.exactly(5) == b"EARLY"
+
+    def test_a_target_that_speaks_first(self, hinge, backend):
+        def greet(conn):
+            conn.send(b"220 hello\r\n")
+            conn.hang()
+        with opened(site(hinge, backend(greet))) as c:
+            assert c.exactly(11) == b"220 hello\r\n"
+
+    def test_half_closes_pass_through(self, hinge, backend):
+        def script(conn):
+            got = conn.reader.to_the_end()
+            conn.send(b"got " + got)
+        with opened(site(hinge, backend(script))) as c:
+            c.send(b"all").half_close()
+            assert c.all_bytes() == b"got all"
+
+    def test_an_idle_tunnel_ends(self, hinge, backend):
+        with opened(site(hinge, backend(shout), "tunnel_pass origin; tunnel_read_timeout 300ms;")) as c:
+            assert c.all_bytes() == b""
+
+    def test_nothing_is_said_before_the_connection_stands(self, hinge):
+        h = hinge.http("upstream origin { server 127.0.0.1:1; } server { listen %%port%%; tunnel_pass origin; }")
+        assert h.ask(ASK, method="CONNECT").status == 502
+        h.wait_log("connect\\(\\) failed .* while connecting to upstream")
+
+    def test_the_next_address_is_tried(self, hinge, backend):
+        h = hinge.http("upstream origin { server 127.0.0.1:1; server %%origin%%; } server { listen %%port%%; tunnel_pass origin; }", origin=backend(shout))
+        for _ in range(2):
+            with opened(h) as c:
+                assert c.send(b"a").exactly(1) == b"A"
+
+    def test_the_log_tells_how_much_passed(self, hinge, backend):
+        h = site(hinge, backend(shout), "tunnel_pass origin; access_log %%dir%%/a.log t;", "log_format t '$request $status $upstream_bytes_sent $upstream_bytes_received';")
+        with opened(h) as c:
+            c.send(b"abc").exactly(3)
+        assert h.wait_lines("a.log") == ["CONNECT origin:443 HTTP/1.1 200 3 3"]
+
+    def test_http_1_0(self, hinge, backend):
+        h = site(hinge, backend(shout))
+        with h.connect() as c:
+            assert c.ask(lines("CONNECT origin:443 HTTP/1.0"), "CONNECT").status == 200
+            assert c.send(b"abc").exactly(3) == b"ABC"
+
+    def test_a_tunnel_outlives_a_reload(self, hinge, backend):
+        h = site(hinge, backend(shout))
+        with opened(h) as c:
+            h.rewrite_http("server { listen %%port%%; location / { return 200 new; } }")
+            h.reload_until(lambda: h.get("/").body == b"new")
+            assert c.send(b"abc").exactly(3) == b"ABC"
+            assert h.ask(ASK, method="CONNECT").status == 405
+
+    def test_curl_tunnels(self, hinge, backend):
+        h = site(hinge, backend(serve(lambda req: answer(b"through " + req.target.encode()))))
+        told = subprocess.run(["curl", "-sS", "--proxytunnel", "-x", f"http://127.0.0.1:{h.ports['port']}", "http://origin:443/x"],
+                              capture_output=True, text=True, timeout=20)
+        assert told.stdout == "through /x", told.stderr
+
+
+class TestWho:
+    @pytest.mark.parametrize("rules", ["return 200;", "proxy_pass http://origin;", "root /srv;"])
+    def test_elsewhere_it_is_refused(self, hinge, backend, rules):
+        assert site(hinge, backend(shout), rules).ask(ASK, method="CONNECT").status == 405
+
+    def test_a_location_of_a_server_that_serves_it(self, hinge, backend):
+        h = hinge.http("upstream origin { server %%origin%%; } server { listen %%port%%; tunnel_pass origin; location / { return 200 x; } }",
+                       origin=backend(shout))
+        assert h.ask(ASK, method="CONNECT").status == 405, "what answers is not inherited"
+        assert h.get("/").body == b"x"
+
+    def test_access_rules_hold(self, hinge, backend):
+        assert site(hinge, backend(shout), "tunnel_pass origin; deny all;").ask(ASK, method="CONNECT").status == 403
+
+    def test_a_map_of_hosts_and_ports(self, hinge, backend):
+        """The example of the manual."""
+        h = hinge.http("""upstream origin { server %%origin%%; }
+            map $request_port $allow_port { 443 1; } map $host $allow_host { hostnames; origin 1; *.example.org 1; }
+            server { listen %%port%%; if ($allow_port != 1) { return 502; } if ($allow_host != 1) { return 502; } tunnel_pass $host; }""",
+                       origin=backend(shout))
+        assert h.ask(ASK.replace(b":443", b":25"), method="CONNECT").status == 502
+        assert h.ask(ASK.replace(b"origin", b"other"), method="CONNECT").status == 502
+        opened(h).close()
+
+    @pytest.mark.parametrize("target", ["127.0.0.1:80", "10.0.0.1:443", "[::1]:22", "[::ffff:127.0.0.1]:80", "169.254.169.254:80", "0.0.0.0:80"])
+    def test_no_client_reaches_this_machine_or_its_networks(self, hinge, target):
+        h = hinge.http("server { listen %%port%%; tunnel_pass; }")
+        assert h.ask(lines(f"CONNECT {target} HTTP/1.1", f"Host: {target}"), method="CONNECT").status == 403
+        h.wait_log("access forbidden")
+
+    @pytest.mark.parametrize("request_line", ["CONNECT origin HTTP/1.1", "CONNECT http://origin/ HTTP/1.1", "CONNECT /x HTTP/1.1", "CONNECT a@origin:443 HTTP/1.1"])
+    def test_a_target_is_a_host_and_a_port(self, hinge, backend, request_line):
+        assert site(hinge, backend(shout)).ask(lines(request_line, "Host: origin:443"), method="CONNECT").status == 400
+
+    def test_a_body_is_no_tunnel(self, hinge, backend):
+        h = site(hinge, backend(shout))
+        assert h.ask(lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443", "Content-Length: 3") + b"abc", method="CONNECT").status == 400
+
+    def test_other_methods_are_served_as_without_it(self, hinge, backend):
+        h = hinge.http("server { listen %%port%%; root %%dir%%; tunnel_pass; }")
+        assert h.get("/nothing").status == 404
+
+
+class TestTheModule:
+    def test_whatever_the_locations_say(self, hinge, backend):
+        h = hinge.http("""upstream origin { server %%origin%%; }
+            server { listen %%port%%; proxy_connect; proxy_connect_address origin; proxy_connect_allow 443; proxy_connect_connect_timeout 10s; proxy_connect_data_timeout 300ms;
+                     location / { return 403 "Non-CONNECT requests are forbidden"; } }""", origin=backend(shout))
+        with opened(h) as c:
+            assert c.send(b"abc").exactly(3) == b"ABC"
+            assert c.all_bytes() == b"", "the data timeout"
+        assert h.get("/").status == 403
+
+    @pytest.mark.parametrize("allow, port, status", [("", 443, 200), ("", 563, 200), ("", 80, 403), ("proxy_connect_allow 80 8000-8010;", 8005, 200),
+                                                     ("proxy_connect_allow 80 8000-8010;", 8011, 403), ("proxy_connect_allow all;", 1, 200)])
+    def test_ports(self, hinge, backend, allow, port, status):
+        h = hinge.http(f"upstream origin {{ server %%origin%%; }} server {{ listen %%port%%; proxy_connect; proxy_connect_address origin; {allow} }}", origin=backend(shout))
+        assert h.ask(lines(f"CONNECT origin:{port} HTTP/1.1", "Host: origin"), method="CONNECT").status == status
+
+    def test_an_address_of_the_configuration(self, hinge, backend):
+        h = hinge.http("server { listen %%port%%; proxy_connect; proxy_connect_address %%origin%%; }", origin=backend(shout))
+        with opened(h) as c:
+            assert c.send(b"abc").exactly(3) == b"ABC"
+
+    @pytest.mark.parametrize("line, told", [("proxy_connect_allow x;", 'invalid port or range "x"'), ("proxy_connect_allow 9-8;", 'invalid port or range "9-8"'),
+                                            ("tunnel_bind x;", 'invalid address "x"'), ("proxy_connect; tunnel_pass;", "answers in this location already")])
+    def test_what_is_refused(self, hinge, line, told):
+        assert told in hinge.prepare_http(f"server {{ listen %%port%%; {line} }}").run("-t", check=1).stderr
+
+
+def test_explain_tells_where_a_tunnel_leads(hinge, backend):
+    h = hinge.prepare_http("upstream origin { server %%origin%%; } server { listen %%port%%; location / { tunnel_pass origin; } }", origin=backend(shout))
+    out = h.explain("CONNECT", "origin:443", check=0).stdout
+    assert 'tunnels to upstream "origin"' in out
