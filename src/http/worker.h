@@ -30,6 +30,7 @@ struct admin_worker;
 struct auth_worker;
 struct files_worker;
 struct gzip_store;
+struct resolvers;
 struct handover;
 
 enum { EXCHANGE_PAGE = 4096 };
@@ -55,6 +56,7 @@ struct worker {
     struct auth_worker *auth;
     struct files_worker *files;
     struct gzip_store *gzip; /* NULL until something is compressed */
+    struct resolvers *resolvers;
     /* Indexed by enum codec (http/handover.h): who serves a connection that HTTP/1 hands over; NULL: nobody. */
     void (*take[2])(struct worker *w, const struct handover *h);
 };

@@ -81,29 +81,54 @@ static uint32_t embedded(const uint8_t *p)
     return NET4(p[0], p[1], p[2], p[3]);
 }
 
-static const char *special6(const uint8_t *ip)
+static const uint8_t zero[16];
+
+static bool is_compatible(const uint8_t *ip) /* ::a.b.c.d, deprecated; :: and ::1 are none */
 {
-    static const uint8_t zero[16];
+    return memcmp(ip, zero, 12) == 0 && !(memcmp(ip, zero, 15) == 0 && ip[15] <= 1);
+}
+
+/* Where in the address an IPv4 one stands; NULL: nowhere. */
+static const uint8_t *carried(const uint8_t *ip)
+{
     static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };   /* ::ffff:0:0/96, RFC 4291 */
     static const uint8_t translated[12] = { [8] = 0xff, [9] = 0xff }; /* ::ffff:0:0:0/96, RFC 2765 */
     static const uint8_t nat64[12] = { 0x00, 0x64, 0xff, 0x9b };      /* 64:ff9b::/96, RFC 6052 */
     static const uint8_t six_to_four[2] = { 0x20, 0x02 };             /* 2002::/16, RFC 3056 */
 
+    if (memcmp(ip, mapped, 12) == 0 || memcmp(ip, translated, 12) == 0 || memcmp(ip, nat64, 12) == 0)
+        return ip + 12;
+    if (memcmp(ip, six_to_four, 2) == 0)
+        return ip + 2;
+    if (is_compatible(ip))
+        return ip + 12;
+    /* an interface identifier of ISATAP: ...:0[02]00:5efe:a.b.c.d, RFC 5214 */
+    if ((ip[8] & 0xfd) == 0 && ip[9] == 0 && ip[10] == 0x5e && ip[11] == 0xfe)
+        return ip + 12;
+    return NULL;
+}
+
+static const char *special6(const uint8_t *ip)
+{
     if (memcmp(ip, zero, 15) == 0 && ip[15] <= 1)
         return ip[15] ? "loopback" : "unspecified";
-    if (memcmp(ip, mapped, 12) == 0 || memcmp(ip, translated, 12) == 0 || memcmp(ip, nat64, 12) == 0)
-        return special4(embedded(ip + 12));
-    if (memcmp(ip, zero, 12) == 0) /* ::a.b.c.d, deprecated: nothing public is reached by it */
+    if (is_compatible(ip)) /* nothing public is reached by it */
         return "IPv4-compatible";
-    if (memcmp(ip, six_to_four, 2) == 0)
-        return special4(embedded(ip + 2));
     for (size_t i = 0; i < array_len(ranges6); i++)
         if (prefix6(ip, ranges6[i].net, ranges6[i].bits))
             return ranges6[i].name;
-    /* an interface identifier of ISATAP carries an IPv4 address too: ...:0[02]00:5efe:a.b.c.d, RFC 5214 */
-    if ((ip[8] & 0xfd) == 0 && ip[9] == 0 && ip[10] == 0x5e && ip[11] == 0xfe)
-        return special4(embedded(ip + 12));
-    return NULL;
+    const uint8_t *inner = carried(ip);
+    return inner ? special4(embedded(inner)) : NULL;
+}
+
+bool guard_embedded(const struct addr *a, struct addr *out)
+{
+    const uint8_t *inner = a->sa.sa_family == AF_INET6 ? carried(a->in6.sin6_addr.s6_addr) : NULL;
+    if (!inner)
+        return false;
+    *out = (struct addr){ .len = sizeof(struct sockaddr_in), .in = { .sin_family = AF_INET, .sin_port = a->in6.sin6_port } };
+    memcpy(&out->in.sin_addr, inner, 4);
+    return true;
 }
 
 const char *guard_special(const struct addr *a)

@@ -12,6 +12,7 @@
 #include "base/map.h"
 #include "conf/generation.h"
 #include "http/route.h"
+#include "net/egress.h"
 #include "proxy/listen_dir.h"
 #include "proxy/location.h"
 #include "proxy/policy.h"
@@ -58,6 +59,8 @@ struct http_main {
     const struct feature *fallback_feature;
     struct named_use *named_uses; /* the last one read first */
     struct map listeners;         /* key -> struct listener_conf */
+    struct addr *own;             /* their addresses */
+    uint32_t nown;
     struct gen_cleanup cleanup;
 };
 
@@ -87,5 +90,7 @@ int location_block(struct conf_ctx *cf, const struct conf_node *node, void *conf
 int location_build_all(struct conf_ctx *cf, struct server_build *s, const struct conf_scope *http);
 /* proxy/router.c: makes servers and listeners of what was read and merged. OK, ERR_SYNTAX, ERR_NOMEM. */
 int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_scope *http);
+/* Every address that the configuration listens on. */
+struct egress_own route_own(const struct generation *g);
 
 #endif

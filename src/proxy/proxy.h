@@ -69,6 +69,8 @@ struct redirect_rule {
     struct conf_pos pos;
 };
 
+struct dial;
+
 struct redirect_list {
     struct redirect_rule *v;
     uint32_t n;
@@ -155,6 +157,7 @@ struct attempt {
 /* State of the select, connect, send and respond steps. Made in the exchange's arena by proxy_content.select. */
 struct proxy_exchange {
     const struct proxy_conf *conf;
+    struct dial *dial; /* the target was found at run time; else NULL */
     const struct upstream *upstream;
     const struct peer *peer; /* of the current attempt */
     struct tried tried;
@@ -167,6 +170,7 @@ struct proxy_exchange {
     slice accel_redirect;               /* X-Accel-Redirect of the answer; empty: none */
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
+    bool guarded;                       /* the client chose the target: whom we are connected to is looked at */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

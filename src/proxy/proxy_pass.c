@@ -2,9 +2,9 @@
  * proxy_pass: reading it, and choosing the upstream and target of a request.
  *
  * A value without variables is settled at load: the upstream is a block of that name or an implicit one of the address.
- * With variables the value is evaluated per request; what it names is looked up among the upstreams, or must be an
- * address. No name is resolved while requests run. A target that a client can choose (design section 6) may be an
- * upstream block by name or a public address: this machine and the networks behind it are refused.
+ * With variables the value is evaluated per request; what it names is looked up among the upstreams, else dialled
+ * (proxy/dial.h): resolved by `resolver`, and, where the client can choose the target (design section 6), judged by the
+ * egress guard: this machine and the networks behind it are refused.
  */
 #include "proxy/proxy_pass.h"
 
@@ -12,8 +12,10 @@
 #include "base/strb.h"
 #include "conf/generation.h"
 #include "http/chars.h"
-#include "net/guard.h"
+#include "proxy/dial.h"
+#include "proxy/egress_dir.h"
 #include "proxy/http_block.h"
+#include "proxy/resolver_dir.h"
 #include "proxy/target.h"
 #include "proxy/upstream_conf.h"
 
@@ -186,30 +188,44 @@ static int eval_target(struct exchange *x, const struct proxy_conf *c, slice *va
     return ok ? OK : ERR_NOMEM;
 }
 
-const struct upstream *proxy_upstream_of(struct exchange *x, bool client_chosen, const struct endpoint *e,
-                                         unsigned *status)
+/* The outcome of dialling, as far as it is one. */
+static enum verdict dialled(struct exchange *x, int rc)
 {
+    struct proxy_exchange *px = x->proxy;
+    if (rc == ERR_AGAIN)
+        return VERDICT_WAIT;
+    px->upstream = px->dial->upstream;
+    if (rc == OK)
+        return VERDICT_NEXT;
+    return dial_reply(x, px->dial) == OK ? VERDICT_REPLY : VERDICT_DROP;
+}
+
+enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct endpoint *e)
+{
+    struct proxy_exchange *px = x->proxy;
+    const struct resolver_level *r = exchange_conf(x, &resolver_feature);
     const struct upstream *u = upstream_find(x->gen->gen, e->text);
-    if (u && !(u->implicit && client_chosen))
-        return u;
-    if (!e->literal) {
+    if (!(u && !(u->implicit && client_chosen)) && !e->literal && !client_chosen) {
         slice key = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(e->host), e->port);
-        u = client_chosen || !key.p ? NULL : upstream_find(x->gen->gen, key);
-        if (u && u->implicit)
-            return u;
-        exchange_log(x, LEVEL_ERROR, "no resolver defined to resolve %.*s", SLICE_FMT(e->host));
-        *status = 502;
-        return NULL;
+        u = key.p ? upstream_find(x->gen->gen, key) : NULL;
+        if (u && !u->implicit)
+            u = NULL;
     }
-    const char *range = client_chosen ? guard_special(&e->addr) : NULL;
-    if (range) {
-        exchange_log(x, LEVEL_ERROR, "access forbidden: \"%.*s\" is the client's choice and not a public address (%s)",
-                     SLICE_FMT(e->text), range);
-        *status = 403;
-        return NULL;
+    if (u && !(u->implicit && client_chosen)) {
+        px->upstream = u;
+        return VERDICT_NEXT;
     }
-    *status = 500;
-    return upstream_of_address(&x->arena, e->text, &e->addr);
+    const struct dial_rules rules = {
+        .resolver = r->conf,
+        .timeout = r->timeout,
+        .egress = egress_of(exchange_conf(x, &egress_feature)),
+        .guarded = client_chosen,
+    };
+    px->dial = arena_new(&x->arena, struct dial);
+    if (!px->dial)
+        return fail(x, 500);
+    px->guarded = client_chosen;
+    return dialled(x, dial_begin(x, px->dial, &rules, e));
 }
 
 static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *c, struct proxy_exchange *px)
@@ -217,7 +233,6 @@ static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *
     slice value, text, uri;
     struct endpoint e;
     const char *why;
-    unsigned status = 500;
     size_t client_at;
     int rc = eval_target(x, c, &value, &client_at);
     if (rc != OK)
@@ -234,22 +249,36 @@ static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *
         exchange_log(x, LEVEL_ERROR, "%s in upstream \"%.*s\"", why, SLICE_FMT(text));
         return fail(x, 500);
     }
-    px->upstream = proxy_upstream_of(x, client_at < http_prefix.n + text.n, &e, &status);
-    if (!px->upstream)
-        return fail(x, status);
     rc = host_header(&x->arena, &e, &px->host, &px->port);
     if (rc == OK)
         rc = uri.n ? target_given(&x->arena, uri, &px->target)
                    : target_make(x, false, SLICE_NONE, SLICE_NONE, &px->target);
-    return rc == OK ? VERDICT_NEXT : fail(x, 500);
+    return rc == OK ? proxy_choose(x, client_at < http_prefix.n + text.n, &e) : fail(x, 500);
 }
 
-enum verdict proxy_select(struct exchange *x, const void *conf)
+/* Woken while a name is being resolved: this very pass began it. */
+static bool is_dialling(const struct exchange *x, const void *conf)
 {
-    const struct proxy_conf *c = conf;
+    const struct proxy_exchange *px = x->proxy;
+    return px && px->dial && px->dial->waiting && px->conf == conf && px->dial->pass == x->passes;
+}
+
+bool proxy_chosen(struct exchange *x, const struct proxy_conf *c, enum verdict *v)
+{
+    if (is_dialling(x, c)) {
+        *v = dialled(x, dial_go_on(x->proxy->dial));
+        return true;
+    }
+    if (x->proxy && x->proxy->dial)
+        dial_drop(x->proxy->dial);
+    return false;
+}
+
+int proxy_begin(struct exchange *x, const struct proxy_conf *c)
+{
     struct proxy_exchange *px = arena_new(&x->arena, struct proxy_exchange);
     if (!px)
-        return fail(x, 500);
+        return ERR_NOMEM;
     px->conf = c;
     px->buffering = c->buffering;
     if (x->proxy) { /* an earlier pass had a backend too: its attempts stay on record */
@@ -261,6 +290,18 @@ enum verdict proxy_select(struct exchange *x, const void *conf)
     if (c->next_timeout)
         px->deadline = loop_now(&x->w->loop) + c->next_timeout;
     x->proxy = px;
+    return OK;
+}
+
+enum verdict proxy_select(struct exchange *x, const void *conf)
+{
+    const struct proxy_conf *c = conf;
+    enum verdict v;
+    if (proxy_chosen(x, c, &v))
+        return v;
+    if (proxy_begin(x, c) != OK)
+        return fail(x, 500);
+    struct proxy_exchange *px = x->proxy;
     if (c->dynamic)
         return select_dynamic(x, c, px);
     px->upstream = c->upstream;

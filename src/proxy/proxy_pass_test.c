@@ -130,7 +130,8 @@ static const struct dynamic dynamic_table[] = {
     { "/h/", NULL, "up", 0, "127.0.0.1:81", "up", "/h/x?y" },
     { "/h/", NULL, "8.8.8.8", 0, "8.8.8.8:80", "8.8.8.8", "/h/x?y" },
     { "/h/", NULL, "[2606:4700::1]:81", 0, "[2606:4700::1]:81", "[2606:4700::1]:81", "/h/x?y" },
-    { "/h/", NULL, "127.0.0.1", 403, "not a public address (loopback)", NULL, NULL },
+    { "/h/", NULL, "127.0.0.1", 508, "one of our own listening addresses", NULL, NULL }, /* *:80, as none is written */
+    { "/h/", NULL, "127.0.0.1:84", 403, "not a public address (loopback)", NULL, NULL },
     { "/h/", NULL, "127.0.0.1:85", 403, "not a public address (loopback)", NULL, NULL }, /* configured elsewhere */
     { "/h/", NULL, "169.254.169.254", 403, "not a public address (link-local)", NULL, NULL },
     { "/h/", NULL, "[::ffff:10.0.0.1]", 403, "not a public address (private)", NULL, NULL },

@@ -23,6 +23,8 @@
 #include "conf/generation.h"
 #include "http/client_conf.h"
 #include "http/uri.h"
+#include "proxy/egress_dir.h"
+#include "proxy/resolver_dir.h"
 #include "proxy/http_block.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream_conf.h"
@@ -62,8 +64,9 @@ static struct feature test_feature = {
     .name = "test", .doc = "A test.", .vars = test_vars, .nvars = array_len(test_vars)
 };
 
-static struct feature *test_features[] = { &http_feature,          &client_feature, &upstream_feature,
-                                           &upstream_vars_feature, &proxy_feature,  &test_feature };
+static struct feature *test_features[] = { &http_feature,          &client_feature,   &upstream_feature,
+                                           &upstream_vars_feature, &proxy_feature,    &test_feature,
+                                           &egress_feature,        &resolver_feature };
 
 struct config {
     struct schema schema;

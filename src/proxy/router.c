@@ -66,6 +66,20 @@ static int add_listens(struct conf_ctx *cf, struct http_main *m)
     return rc;
 }
 
+static int own_addresses(struct conf_ctx *cf, struct http_main *m)
+{
+    m->own = arena_new_n(cf->arena, struct addr, m->listeners.count + 1);
+    if (!m->own)
+        return ERR_NOMEM;
+    m->nown = 0;
+    for (size_t i = 0; i < m->listeners.cap; i++) {
+        const struct listener_conf *l = m->listeners.slots[i].value;
+        if (l && addr_parse(l->key, &m->own[m->nown]) == OK)
+            m->nown++;
+    }
+    return OK;
+}
+
 int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_scope *http)
 {
     int rc = OK;
@@ -80,6 +94,8 @@ int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_sco
         rc = one != OK ? one : rc;
     }
     int listens = add_listens(cf, m);
+    if (listens == OK)
+        listens = own_addresses(cf, m);
     return rc != OK ? rc : listens;
 }
 
@@ -89,6 +105,12 @@ const struct listener_conf *route_listener(const struct generation *g, slice key
 {
     const struct http_main *m = conf_get(g->main, &http_feature);
     return m ? map_get(&m->listeners, key) : NULL;
+}
+
+struct egress_own route_own(const struct generation *g)
+{
+    const struct http_main *m = conf_get(g->main, &http_feature);
+    return m ? (struct egress_own){ m->own, m->nown } : (struct egress_own){ 0 };
 }
 
 const struct server *route_server(const struct listener_conf *l, struct exchange *x, slice host)

@@ -9,6 +9,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "net/egress.h"
 #include "proxy/bind.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
@@ -139,6 +140,11 @@ enum step step_connect(struct exchange *x)
     if (x->events & X_BACK_FAILED)
         return step_next_upstream(x, 0);
     if (x->events & X_BACK_READY) {
+        if (unlikely(p->guarded) && !egress_verify(h1_client_of(x->back)->c.io.fd, &p->peer->addr)) {
+            exchange_log(x, LEVEL_ALERT, "connected to another address than the one that was looked at");
+            exchange_back_failed(x, WHY_CONNECT, EPERM, NULL);
+            return step_next_upstream(x, 0);
+        }
         p->last->connect = loop_now(&x->w->loop);
         return p->tunnel ? step_established(x) : STEP_SEND;
     }

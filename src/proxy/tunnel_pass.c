@@ -68,51 +68,34 @@ static int target_of(struct exchange *x, const struct tunnel_conf *c, slice *out
     return out->p ? OK : ERR_NOMEM;
 }
 
-static struct proxy_exchange *begin(struct exchange *x, const struct tunnel_conf *c)
-{
-    struct proxy_exchange *px = arena_new(&x->arena, struct proxy_exchange);
-    if (!px)
-        return NULL;
-    px->conf = &c->proxy;
-    px->tunnel = true;
-    if (x->proxy) { /* an earlier pass had a backend too: its attempts stay on record */
-        px->first = x->proxy->first;
-        px->last = x->proxy->last;
-        if (px->last)
-            px->last->group_end = true;
-    }
-    if (c->proxy.next_timeout)
-        px->deadline = loop_now(&x->w->loop) + c->proxy.next_timeout;
-    x->proxy = px;
-    return px;
-}
-
 static enum verdict tunnel_select(struct exchange *x, const void *conf)
 {
     const struct tunnel_conf *c = conf;
     struct endpoint e;
     const char *why;
-    unsigned status = 500;
+    enum verdict v;
     bool chosen;
     slice text;
+    if (proxy_chosen(x, &c->proxy, &v))
+        return v;
     if (x->pass.method != METHOD_CONNECT)
         return not_a_tunnel(x);
     if (c->module && !port_allowed(&c->ports, x->req.port)) {
         exchange_log(x, LEVEL_ERROR, "proxy_connect_allow does not name port %u", x->req.port);
         return fail(x, 403);
     }
-    struct proxy_exchange *px = begin(x, c);
-    if (!px || target_of(x, c, &text, &chosen) != OK)
+    if (proxy_begin(x, &c->proxy) != OK || target_of(x, c, &text, &chosen) != OK)
         return fail(x, 500);
     if (endpoint_parse(text, x->req.port, &e, &why) != OK) {
         exchange_log(x, LEVEL_ERROR, "%s in tunnel target \"%.*s\"", why, SLICE_FMT(text));
         return fail(x, 502);
     }
+    struct proxy_exchange *px = x->proxy;
+    px->tunnel = true;
     px->host = e.host;
     px->port = arena_printf(&x->arena, "%u", e.port);
     px->target = text;
-    px->upstream = proxy_upstream_of(x, chosen, &e, &status);
-    return px->upstream ? VERDICT_NEXT : fail(x, status);
+    return px->port.p ? proxy_choose(x, chosen, &e) : fail(x, 500);
 }
 
 static const struct content tunnel_content = { .name = "tunnel_pass", .select = tunnel_select, .connect = true };

@@ -222,34 +222,39 @@ int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct
     return rc;
 }
 
-const struct upstream *upstream_of_address(struct arena *a, slice name, const struct addr *addr)
+const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n)
 {
-    struct one {
+    struct found {
         struct upstream u;
-        struct peer peer;
-        struct peer_state state;
         _Atomic uint32_t cursor;
-    } *o = arena_new(a, struct one);
-    char text[ADDR_TEXT_MAX];
-    if (!o || !arena_dup(a, slice_of(text, addr_text(text, addr)), &o->peer.text))
+    } *f = arena_new(a, struct found);
+    struct peer *peers = arena_new_n(a, struct peer, n);
+    struct peer_state *states = arena_new_n(a, struct peer_state, n);
+    uint32_t *order = arena_new_n(a, uint32_t, n);
+    if (!f || !peers || !states || !order)
         return NULL;
-    o->peer.addr = *addr;
-    o->peer.server = name;
-    o->peer.weight = 1;
-    o->peer.alone = true;
-    o->peer.state = &o->state;
-    o->peer.pool_key = hash_bytes(o->peer.text, false);
-    o->u = (struct upstream){ .name = name,
+    for (uint32_t i = 0; i < n; i++) {
+        char text[ADDR_TEXT_MAX];
+        struct peer *p = &peers[i];
+        *p = (struct peer){ .addr = v[i], .server = name, .weight = 1, .max_fails = 1, .fail_timeout = 10000,
+                            .alone = n == 1, .state = &states[i] };
+        if (!arena_dup(a, slice_of(text, addr_text(text, &v[i])), &p->text))
+            return NULL;
+        p->pool_key = hash_bytes(p->text, false);
+        order[i] = i;
+    }
+    f->u = (struct upstream){ .name = name,
                               .implicit = true,
                               .balance = balance_methods[0],
-                              .npeers = 1,
-                              .nlive = 1,
-                              .primary = { .peers = &o->peer, .n = 1, .cursor = &o->cursor },
+                              .npeers = n,
+                              .nlive = n,
+                              .primary = { .peers = peers, .n = n, .sequence = order, .nsequence = n,
+                                           .cursor = &f->cursor },
                               .keepalive = KEEPALIVE_DEFAULT,
                               .keepalive_requests = REQUESTS_DEFAULT,
                               .keepalive_timeout = TIMEOUT_DEFAULT,
                               .keepalive_time = TIME_DEFAULT };
-    return &o->u;
+    return &f->u;
 }
 
 /* ---- directives ---- */

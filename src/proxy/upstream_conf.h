@@ -21,9 +21,10 @@ int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct
 const struct upstream *upstream_blocks(struct conf_ctx *cf);
 
 /*
- * An upstream of one address that was found at run time, in an exchange's arena: it lives as long as the exchange, and
- * so does its peer. It is not in the registry; its failures are forgotten with it. NULL: no memory.
+ * An upstream of addresses (n > 0) that were found at run time, in an exchange's arena: it lives as long as the
+ * exchange, and so do its peers, which are tried in the order given. It is not in the registry; its failures are
+ * forgotten with it. NULL: no memory.
  */
-const struct upstream *upstream_of_address(struct arena *a, slice name, const struct addr *addr);
+const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n);
 
 #endif

@@ -1,0 +1,124 @@
+#include "proxy/dial.h"
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "proxy/egress_dir.h"
+#include "proxy/policy.h"
+#include "proxy/upstream_conf.h"
+
+static int refuse(struct dial *d, unsigned status)
+{
+    d->status = status;
+    return ERR_REFUSED;
+}
+
+/* Keeps what may be reached. All refused: why the last one was. */
+static unsigned filter(struct dial *d, struct addr *v, uint32_t *n, const char **why)
+{
+    unsigned status = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *n; i++) {
+        const char *no;
+        unsigned bad = egress_judge(d->x->gen->gen, d->rules.egress, &v[i], &no);
+        if (bad) {
+            status = bad;
+            *why = no;
+        } else {
+            v[kept++] = v[i];
+        }
+    }
+    *n = kept;
+    return kept ? 0 : status;
+}
+
+static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
+{
+    struct exchange *x = d->x;
+    const char *why = NULL;
+    char first[ADDR_TEXT_MAX] = "";
+    size_t first_len = n ? addr_text_ip(first, &v[0]) : 0;
+    unsigned bad = d->rules.guarded ? filter(d, v, &n, &why) : 0;
+    if (bad) {
+        worker_count(x->w, COUNT_EGRESS_DENIED);
+        exchange_log(x, LEVEL_ERROR, "%s: \"%.*s\" is the client's choice and not a public address (%s): %.*s",
+                     bad == 508 ? "proxy loop" : "access forbidden", SLICE_FMT(d->at.text), why, (int)first_len, first);
+        exchange_trace(x, NULL, "the target %.*s is refused: %s", SLICE_FMT(d->at.text), why);
+        return refuse(d, bad);
+    }
+    d->upstream = upstream_of_addresses(&x->arena, d->at.text, v, n);
+    return d->upstream ? OK : refuse(d, 500);
+}
+
+/* The name's outcome is there. */
+static int resolved(struct dial *d)
+{
+    struct addr v[RESOLVED_MAX];
+    if (d->ask.status != DNS_OK) {
+        exchange_log(d->x, LEVEL_ERROR, "%.*s could not be resolved (%u: %s)", SLICE_FMT(d->at.host), d->ask.status,
+                     dns_status_text(d->ask.status));
+        resolver_drop(&d->ask);
+        return refuse(d, 502);
+    }
+    uint32_t n = resolver_addresses(&d->ask, d->at.port, v, RESOLVED_MAX);
+    resolver_drop(&d->ask);
+    return to_addresses(d, v, n);
+}
+
+static void on_answer(struct resolve *r)
+{
+    struct dial *d = container_of(r, struct dial, ask);
+    d->answered = true;
+    exchange_post(d->x, X_WAKE);
+}
+
+void dial_drop(struct dial *d)
+{
+    if (!d->waiting)
+        return;
+    d->waiting = false;
+    resolver_drop(&d->ask);
+    exchange_unhold(d->x, &d->hold);
+}
+
+static void let_go(struct x_hold *h, struct exchange *x)
+{
+    dial_drop(container_of(h, struct dial, hold));
+}
+
+int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rules, const struct endpoint *e)
+{
+    *d = (struct dial){ .x = x, .rules = *rules, .at = *e, .pass = x->passes };
+    if (e->literal) {
+        struct addr one = e->addr;
+        return to_addresses(d, &one, 1);
+    }
+    if (!rules->resolver) {
+        exchange_log(x, LEVEL_ERROR, "no resolver defined to resolve %.*s", SLICE_FMT(e->host));
+        return refuse(d, 502);
+    }
+    if (x->trace) { /* nothing is asked for an explanation */
+        exchange_trace(x, NULL, "where %.*s leads is known only when DNS was asked", SLICE_FMT(e->host));
+        return ERR_AGAIN;
+    }
+    if (resolver_ask(x->w->resolvers, rules->resolver, e->host, rules->timeout, &d->ask, on_answer) == OK)
+        return resolved(d);
+    d->waiting = true;
+    exchange_hold(x, &d->hold, let_go);
+    return ERR_AGAIN;
+}
+
+int dial_go_on(struct dial *d)
+{
+    if (!d->answered)
+        return ERR_AGAIN;
+    d->waiting = false;
+    exchange_unhold(d->x, &d->hold);
+    return resolved(d);
+}
+
+int dial_reply(struct exchange *x, const struct dial *d)
+{
+    if (d->status == 403 || d->status == 508)
+        return egress_reply(x, d->status);
+    return reply_set(x, d->status, SLICE_NONE, SLICE_NONE, true);
+}

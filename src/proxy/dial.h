@@ -1,0 +1,49 @@
+/*
+ * Dialling: from a host that was found at run time to an upstream whose peers are its addresses.
+ *
+ * For proxy_pass with variables and for forward proxying. The name is resolved once (waiting without blocking), each
+ * address is judged when the client chose the target, and what is left are the peers of the exchange, tried in turn by
+ * proxy_next_upstream. Nothing is resolved again for a retry.
+ */
+#ifndef PROXY_DIAL_H
+#define PROXY_DIAL_H
+
+#include "http/exchange.h"
+#include "net/egress.h"
+#include "net/resolver.h"
+#include "proxy/endpoint.h"
+#include "proxy/upstream.h"
+
+struct dial_rules {
+    const struct resolver_conf *resolver; /* NULL: none; names cannot be dialled */
+    uint64_t timeout;                     /* ms for the name */
+    const struct egress *egress;          /* may be NULL */
+    bool guarded;                         /* the client chose the target: addresses are judged */
+};
+
+/* In the exchange's arena; one for each target. */
+struct dial {
+    struct x_hold hold;
+    struct resolve ask;
+    struct exchange *x;
+    struct dial_rules rules;
+    struct endpoint at; /* its texts live as long as the exchange */
+    uint8_t pass;       /* of the exchange, when it began */
+    bool waiting, answered;
+    const struct upstream *upstream; /* of the outcome OK */
+    unsigned status;                 /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500 */
+};
+
+/*
+ * Begins. OK: d->upstream; ERR_AGAIN: X_WAKE will be posted, call dial_go_on then; ERR_REFUSED: it was logged, and
+ * d->status is the answer's.
+ */
+int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rules, const struct endpoint *e);
+/* The same outcomes; ERR_AGAIN: woken by something else. */
+int dial_go_on(struct dial *d);
+/* Stops waiting. Nothing when it does not. */
+void dial_drop(struct dial *d);
+/* The answer of a dial that was refused. */
+int dial_reply(struct exchange *x, const struct dial *d);
+
+#endif
