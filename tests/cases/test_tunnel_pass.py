@@ -3,6 +3,7 @@ name their targets as upstreams, or in the configuration."""
 import subprocess
 
 import pytest
+from tools import dns
 from tools.backend import serve
 from tools.wire import answer, lines
 
@@ -137,6 +138,45 @@ class TestWho:
     def test_other_methods_are_served_as_without_it(self, hinge, backend):
         h = hinge.http("server { listen %%port%%; root %%dir%%; tunnel_pass; }")
         assert h.get("/nothing").status == 404
+
+
+class TestNames:
+    @pytest.fixture
+    def server(self):
+        s = dns.Server({"origin.test": "127.0.0.1", "inside.test": "10.0.0.1"})
+        yield s
+        s.close()
+
+    def ask(self, h, name, port):
+        return lines(f"CONNECT {name}:{port} HTTP/1.1", f"Host: {name}:{port}")
+
+    @pytest.mark.parametrize("how", ["tunnel_pass", "proxy_connect; proxy_connect_allow all"])
+    def test_a_name_is_resolved_once_and_tunnelled_to(self, hinge, backend, server, how):
+        origin = backend(shout)
+        h = hinge.http(f"resolver {server} ipv6=off; egress_allow 127.0.0.0/8; server {{ listen %%port%%; {how}; }}")
+        with opened(h, self.ask(h, "origin.test", origin.port)) as c:
+            assert c.send(b"abc").exactly(3) == b"ABC"
+        assert server.count("origin.test") == 1
+
+    def test_a_name_of_this_machine_is_out_of_reach(self, hinge, backend, server):
+        origin = backend(shout)
+        h = hinge.http(f"resolver {server} ipv6=off; server {{ listen %%port%%; tunnel_pass; }}")
+        assert h.ask(self.ask(h, "origin.test", origin.port), method="CONNECT").status == 403
+        assert h.ask(self.ask(h, "inside.test", 443), method="CONNECT").status == 403
+        assert not origin.connections
+
+    def test_a_name_that_nobody_has(self, hinge, server):
+        h = hinge.http(f"resolver {server} ipv6=off; server {{ listen %%port%%; tunnel_pass; }}")
+        assert h.ask(self.ask(h, "nowhere.test", 443), method="CONNECT").status == 502
+
+    def test_without_a_resolver_names_are_unknown(self, hinge):
+        h = hinge.http("server { listen %%port%%; tunnel_pass; }")
+        assert h.ask(self.ask(h, "origin.test", 443), method="CONNECT").status == 502
+        h.wait_log("no resolver defined to resolve origin.test")
+
+    def test_our_own_address_is_a_loop(self, hinge, server):
+        h = hinge.http(f"resolver {server} ipv6=off; egress_allow 127.0.0.0/8; server {{ listen %%port%%; tunnel_pass; }}")
+        assert h.ask(self.ask(h, "origin.test", h.ports["port"]), method="CONNECT").status == 508
 
 
 class TestTheModule:
