@@ -73,8 +73,8 @@ enum socks_kind {
 struct socks_reader {
     uint8_t kind, at, left, of;
     bool done, failed;
-    uint8_t version;  /* GREETING: 4 or 5 */
-    uint8_t command;  /* of requests; of answers: the reply code, the method chosen, the status of a login */
+    uint8_t version;             /* GREETING: 4 or 5 */
+    uint8_t command;             /* of requests; of answers: the reply code, the method chosen, the status of a login */
     bool has_none, has_password; /* GREETING of SOCKS 5: methods offered */
     struct socks_dest dest;      /* of requests; of answers: the bound address */
     struct socks_text user, password; /* SOCKS 4: the user id */
@@ -83,9 +83,9 @@ struct socks_reader {
 
 void socks_read(struct socks_reader *r, enum socks_kind kind);
 /*
- * Takes bytes up to the end of the message; *used tells how many. OK: the message is whole; ERR_MORE: all were taken and
- * more are needed; ERR_SYNTAX: not the protocol; ERR_LIMIT: a text is too long; ERR_UNSUPPORTED: an address type that we
- * do not know (SOCKS_BAD_ADDRESS answers it). An error stays.
+ * Takes bytes up to the end of the message; *used tells how many. OK: the message is whole; ERR_MORE: all were taken
+ * and more are needed; ERR_SYNTAX: not the protocol; ERR_LIMIT: a text is too long; ERR_UNSUPPORTED: an address type
+ * that we do not know (SOCKS_BAD_ADDRESS answers it). An error stays.
  */
 int socks_feed(struct socks_reader *r, slice bytes, size_t *used);
 

@@ -35,8 +35,8 @@ enum field {
 void socks_read(struct socks_reader *r, enum socks_kind kind)
 {
     static const uint8_t first[] = {
-        [SOCKS_GREETING] = F_VERSION,  [SOCKS_LOGIN] = F_LOGIN_VERSION,        [SOCKS_REQUEST] = F_VERSION,
-        [SOCKS_CHOICE] = F_VERSION,    [SOCKS_LOGIN_ANSWER] = F_LOGIN_VERSION, [SOCKS_ANSWER] = F_VERSION,
+        [SOCKS_GREETING] = F_VERSION, [SOCKS_LOGIN] = F_LOGIN_VERSION,        [SOCKS_REQUEST] = F_VERSION,
+        [SOCKS_CHOICE] = F_VERSION,   [SOCKS_LOGIN_ANSWER] = F_LOGIN_VERSION, [SOCKS_ANSWER] = F_VERSION,
         [SOCKS4_ANSWER] = F4_ZERO,
     };
     *r = (struct socks_reader){ .kind = (uint8_t)kind, .at = first[kind] };

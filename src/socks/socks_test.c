@@ -1,5 +1,6 @@
 /*
- * The codec: every message whole, byte by byte and split at every point; its limits; and that writers and readers agree.
+ * The codec: every message whole, byte by byte and split at every point; its limits; and that writers and readers
+ * agree.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,10 +88,18 @@ static void test_requests(void **state)
     assert_int_equal(r.dest.type, SOCKS_IPV4);
     assert_memory_equal(r.dest.ip, "\xc0\0\2\7", 4);
     assert_int_equal(r.dest.port, 443);
-    r = read_all(SOCKS_REQUEST, BYTES("\5\3\0\4" "0123456789abcdef" "\0\x35"), OK);
+    r = read_all(SOCKS_REQUEST,
+                 BYTES("\5\3\0\4"
+                       "0123456789abcdef"
+                       "\0\x35"),
+                 OK);
     assert_int_equal(r.command, SOCKS_UDP_ASSOCIATE);
     assert_memory_equal(r.dest.ip, "0123456789abcdef", 16);
-    r = read_all(SOCKS_REQUEST, BYTES("\5\1\0\3\7" "a.b.c.d" "\0\x50"), OK);
+    r = read_all(SOCKS_REQUEST,
+                 BYTES("\5\1\0\3\7"
+                       "a.b.c.d"
+                       "\0\x50"),
+                 OK);
     assert_true(slice_eq(socks_text(&r.dest.name), SLICE("a.b.c.d")));
     read_all(SOCKS_REQUEST, BYTES("\5\1\0\3\0"), ERR_SYNTAX);
     read_all(SOCKS_REQUEST, BYTES("\5\1\1"), ERR_SYNTAX);
@@ -100,11 +109,17 @@ static void test_requests(void **state)
 
 static void test_socks4(void **state)
 {
-    struct socks_reader r = read_all(SOCKS_GREETING, BYTES("\4\1\0\x50\xc0\0\2\7" "tom\0"), OK);
+    struct socks_reader r = read_all(SOCKS_GREETING,
+                                     BYTES("\4\1\0\x50\xc0\0\2\7"
+                                           "tom\0"),
+                                     OK);
     assert_true(r.version == 4 && r.command == SOCKS_CONNECT && !r.is_4a && r.dest.port == 80);
     assert_int_equal(r.dest.type, SOCKS_IPV4);
     assert_true(slice_eq(socks_text(&r.user), SLICE("tom")));
-    r = read_all(SOCKS_GREETING, BYTES("\4\1\0\x50\0\0\0\1\0" "name.test\0"), OK);
+    r = read_all(SOCKS_GREETING,
+                 BYTES("\4\1\0\x50\0\0\0\1\0"
+                       "name.test\0"),
+                 OK);
     assert_true(r.is_4a && r.dest.type == SOCKS_NAME);
     assert_true(slice_eq(socks_text(&r.dest.name), SLICE("name.test")));
     r = read_all(SOCKS_GREETING, BYTES("\4\1\0\x50\0\0\0\0\0"), OK); /* 0.0.0.0 is an address, not 4a */
@@ -205,10 +220,14 @@ static void test_datagrams(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greetings), cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_socks4),    cmocka_unit_test(test_limits_of_socks4),
-        cmocka_unit_test(test_logins),    cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_writers_and_readers_agree), cmocka_unit_test(test_datagrams),
+        cmocka_unit_test(test_greetings),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_socks4),
+        cmocka_unit_test(test_limits_of_socks4),
+        cmocka_unit_test(test_logins),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_writers_and_readers_agree),
+        cmocka_unit_test(test_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
