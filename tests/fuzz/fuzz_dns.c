@@ -1,6 +1,6 @@
 /*
- * Answers of DNS servers, for the name "a.test": whatever they hold, reading ends within their bytes, and what is taken is
- * within the limits. Names as well: what is taken for one holds only what one may hold.
+ * Answers of DNS servers, for the name "a.test": whatever they hold, reading ends within their bytes, and what is taken
+ * is within the limits. Names as well: what is taken for one holds only what one may hold.
  */
 #include "h1/test_feed.h"
 #include "net/dns_answer.h"
