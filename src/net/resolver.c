@@ -9,13 +9,13 @@
 #include "net/resolver_cache.h"
 
 enum {
-    INSTANCES_MAX = 32,           /* ways of asking that are remembered */
-    TTL_MAX = 24 * 3600,          /* s: no answer is believed longer */
-    NEGATIVE_MAX = 300,           /* s */
-    FAILURE_MS = 1000,            /* until servers that failed for a name are asked for it again */
-    FAILURE_STALE_MS = 5000,      /* ... while an old answer helps out */
-    PARTIAL_MAX = 30,             /* s: one family answered, the other failed */
-    HURRY_MS = 1800,              /* RFC 8767 §5: then an old answer is given rather than a late one */
+    INSTANCES_MAX = 32,      /* ways of asking that are remembered */
+    TTL_MAX = 24 * 3600,     /* s: no answer is believed longer */
+    NEGATIVE_MAX = 300,      /* s */
+    FAILURE_MS = 1000,       /* until servers that failed for a name are asked for it again */
+    FAILURE_STALE_MS = 5000, /* ... while an old answer helps out */
+    PARTIAL_MAX = 30,        /* s: one family answered, the other failed */
+    HURRY_MS = 1800,         /* RFC 8767 §5: then an old answer is given rather than a late one */
 };
 
 /* One way of asking and what was learnt by it. */
@@ -215,6 +215,7 @@ static void give(struct resolve *r, struct resolver_name *n, bool stale)
     r->stale = stale;
     r->addrs = dns_addrs_ref(n->good);
     r->turn = n->turn++;
+    r->holds = n->fresh > loop_now(r->loop) ? n->fresh - loop_now(r->loop) : 0;
 }
 
 /* What is remembered now, if that settles it. */

@@ -40,13 +40,14 @@ struct resolve {
     uint64_t deadline;
     void (*fn)(struct resolve *r);
     bool waiting;
-    bool stale;        /* the answer is an old one: servers fail */
-    struct resolver_name *at;            /* while waiting */
-    uint8_t candidate, last_candidate;   /* of the search list: next, and behind the last */
-    uint8_t as_is;                       /* the candidate that is the name itself */
-    unsigned status;   /* enum dns_status */
-    struct dns_addrs *addrs; /* with DNS_OK; held until resolver_drop */
-    uint32_t turn;           /* which of them comes first */
+    bool stale;                        /* the answer is an old one: servers fail */
+    struct resolver_name *at;          /* while waiting */
+    uint8_t candidate, last_candidate; /* of the search list: next, and behind the last */
+    uint8_t as_is;                     /* the candidate that is the name itself */
+    unsigned status;                   /* enum dns_status */
+    struct dns_addrs *addrs;           /* with DNS_OK; held until resolver_drop */
+    uint32_t turn;                     /* which of them comes first */
+    uint64_t holds;                    /* ms that the answer holds from now on */
     size_t name_len;
     char name[DNS_NAME_MAX];
 };

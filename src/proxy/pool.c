@@ -4,11 +4,30 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "proxy/upstream_conf.h"
+#include "proxy/upstream_live.h"
+
+/* The first worker follows the names of groups, in the generation that it has now. */
+static void follow_names(struct worker *w)
+{
+    if (w->index != 0)
+        return;
+    for (const struct upstream *u = w->proxy->followed; u; u = u->next)
+        if (u->live)
+            upstream_live_stop(u);
+    w->proxy->followed = w->gen ? upstream_blocks_of(w->gen->gen) : NULL;
+    for (const struct upstream *u = w->proxy->followed; u; u = u->next)
+        if (u->live)
+            upstream_live_start(w, u);
+}
 
 int proxy_worker_init(struct worker *w)
 {
     w->proxy = calloc(1, sizeof(*w->proxy));
-    return w->proxy ? OK : ERR_NOMEM;
+    if (!w->proxy)
+        return ERR_NOMEM;
+    follow_names(w);
+    return OK;
 }
 
 static struct pool_shelf **bucket(struct worker *w, uint64_t key)
@@ -104,6 +123,7 @@ static void shelves_free(struct worker *w, bool all)
 
 void proxy_worker_gen_changed(struct worker *w)
 {
+    follow_names(w);
     shelves_free(w, false);
 }
 
@@ -111,6 +131,9 @@ void proxy_worker_done(struct worker *w)
 {
     if (!w->proxy)
         return;
+    for (const struct upstream *u = w->proxy->followed; u; u = u->next)
+        if (u->live)
+            upstream_live_stop(u);
     shelves_free(w, true);
     free(w->proxy);
     w->proxy = NULL;

@@ -22,6 +22,7 @@ struct pool_shelf {
 };
 
 struct proxy_worker {
+    const struct upstream *followed; /* the groups of the generation whose names the first worker follows */
     struct pool_shelf *buckets[POOL_BUCKETS];
 };
 

@@ -46,7 +46,7 @@ static void test_refused(void **state)
         { "upstream u { server unix:; }", "no path in the unix domain socket in upstream \"unix:\"" },
         { "upstream u { server 127.0.0.1 weight=0; }", "invalid parameter \"weight=0\"" },
         { "upstream u { server 127.0.0.1 max_fails=x; }", "invalid parameter \"max_fails=x\"" },
-        { "upstream u { server 127.0.0.1 resolve; }", "invalid parameter \"resolve\"" },
+        { "upstream u { server 127.0.0.1 service=x; }", "invalid parameter \"service=x\"" },
         { "upstream u { ip_hash; server 127.0.0.1; }", "load balancing method \"ip_hash\" is not supported" },
         { "upstream u { server 127.0.0.1; keepalive x; }", "invalid value \"x\" in \"keepalive\" directive" },
         { "upstream u { server 127.0.0.1; }" LOC("proxy_pass http://u:81;"), "upstream \"u\" may not have port 81" },

@@ -8,6 +8,7 @@
  */
 #include "proxy/proxy_pass.h"
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
 #include "conf/generation.h"
@@ -18,6 +19,7 @@
 #include "proxy/resolver_dir.h"
 #include "proxy/target.h"
 #include "proxy/upstream_conf.h"
+#include "proxy/upstream_live.h"
 
 enum { TARGET_LIMIT = 64 << 10 }; /* bytes of an evaluated proxy_pass */
 
@@ -212,8 +214,8 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
             u = NULL;
     }
     if (u && !(u->implicit && client_chosen)) {
-        px->upstream = u;
-        return VERDICT_NEXT;
+        px->upstream = u->live ? upstream_live_now(u, &x->arena) : u;
+        return px->upstream ? VERDICT_NEXT : fail(x, 500);
     }
     const struct dial_rules rules = {
         .resolver = r->conf,
@@ -305,6 +307,8 @@ enum verdict proxy_select(struct exchange *x, const void *conf)
     if (c->dynamic)
         return select_dynamic(x, c, px);
     px->upstream = c->upstream;
+    if (unlikely(c->upstream->live) && !(px->upstream = upstream_live_now(c->upstream, &x->arena)))
+        return fail(x, 500);
     px->host = c->host_header;
     px->port = c->port_text;
     return target_make(x, c->has_uri, c->uri, c->location, &px->target) == OK ? VERDICT_NEXT : fail(x, 500);

@@ -21,8 +21,9 @@ _Static_assert(sizeof(struct peer_state) <= CACHE_LINE, "the state of a peer is 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map entries;
 
-/* One zeroed cache line, found under kind + upstream + NUL + detail; made at its first use. NULL: no memory. */
-static void *registry_line(char kind, slice upstream, slice detail)
+/* One zeroed cache line, found under kind + upstream + NUL + detail; made at its first use. NULL: no memory, or not
+ * there and not to be made. */
+static void *registry_line(char kind, slice upstream, slice detail, bool make)
 {
     size_t n;
     if (!checked_add(upstream.n, detail.n, &n) || !checked_add(n, 2, &n))
@@ -39,7 +40,7 @@ static void *registry_line(char kind, slice upstream, slice detail)
 
     pthread_mutex_lock(&lock);
     void *line = map_get(&entries, slice_of(key, n));
-    if (!line) {
+    if (!line && make) {
         line = aligned_alloc(CACHE_LINE, CACHE_LINE);
         if (line) {
             memset(line, 0, CACHE_LINE);
@@ -58,10 +59,15 @@ static void *registry_line(char kind, slice upstream, slice detail)
 
 struct peer_state *registry_peer(slice upstream, slice addr)
 {
-    return registry_line('p', upstream, addr);
+    return registry_line('p', upstream, addr, true);
+}
+
+bool registry_knows(slice upstream, slice addr)
+{
+    return registry_line('p', upstream, addr, false);
 }
 
 _Atomic uint32_t *registry_cursor(slice upstream, bool backup)
 {
-    return registry_line('c', upstream, backup ? SLICE("backup") : SLICE("primary"));
+    return registry_line('c', upstream, backup ? SLICE("backup") : SLICE("primary"), true);
 }

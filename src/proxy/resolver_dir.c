@@ -12,6 +12,7 @@
 #include "conf/generation.h"
 #include "conf/units.h"
 #include "proxy/endpoint.h"
+#include "proxy/upstream_conf.h"
 
 enum { IDENTITY_MAX = 4096 };
 
@@ -27,9 +28,12 @@ struct resolver_main {
 static int room_init(struct worker *w)
 {
     const struct resolver_counts counts = {
-        .asked = &w->count[COUNT_DNS_ASKED],         .remembered = &w->count[COUNT_DNS_REMEMBERED],
-        .joined = &w->count[COUNT_DNS_JOINED],       .stale = &w->count[COUNT_DNS_STALE],
-        .failed = &w->count[COUNT_DNS_FAILED],       .timed_out = &w->count[COUNT_DNS_TIMEOUT],
+        .asked = &w->count[COUNT_DNS_ASKED],
+        .remembered = &w->count[COUNT_DNS_REMEMBERED],
+        .joined = &w->count[COUNT_DNS_JOINED],
+        .stale = &w->count[COUNT_DNS_STALE],
+        .failed = &w->count[COUNT_DNS_FAILED],
+        .timed_out = &w->count[COUNT_DNS_TIMEOUT],
         .refused = &w->count[COUNT_DNS_REFUSED],
     };
     w->resolvers = resolvers_new(&w->loop, &counts);
@@ -157,8 +161,13 @@ static int set_resolver(struct conf_ctx *cf, const struct conf_node *node, void 
     bool zone = false;
     if (!c || !s)
         return ERR_NOMEM;
-    *c = (struct resolver_conf){ .servers = s->v, .stale = RESOLVER_STALE, .try_ms = RESOLVER_TRY,
-                                 .tries = RESOLVER_TRIES, .ipv4 = true, .ipv6 = true, .ndots = 1 };
+    *c = (struct resolver_conf){ .servers = s->v,
+                                 .stale = RESOLVER_STALE,
+                                 .try_ms = RESOLVER_TRY,
+                                 .tries = RESOLVER_TRIES,
+                                 .ipv4 = true,
+                                 .ipv6 = true,
+                                 .ndots = 1 };
     for (uint32_t i = 0; i < node->nargs; i++) {
         slice arg = node->args[i].text;
         int rc = parameter(arg, c, &zone);
@@ -194,21 +203,23 @@ static int set_resolver(struct conf_ctx *cf, const struct conf_node *node, void 
              "or for `valid`. Each worker remembers up to 8192 names, over reloads too. When servers fail, the last "  \
              "good answer is given for as long as `stale` says after it ran out (default 1h; 0: never). A name in "    \
              "place of a server's address is looked up when the configuration is loaded." },                           \
-    { .name = "resolver_timeout",                                                                                      \
-      .contexts = where,                                                                                               \
-      .min_args = 1,                                                                                                   \
-      .max_args = 1,                                                                                                   \
-      .type = CONF_MSEC,                                                                                               \
-      .scope = kind,                                                                                                   \
-      .offset = offsetof(struct resolver_level, timeout),                                                              \
-      .def = "30s",                                                                                                    \
-      .usage = "resolver_timeout TIME;",                                                                               \
-      .doc = "How long a request waits for a name." }
+    {                                                                                                                  \
+        .name = "resolver_timeout", .contexts = where, .min_args = 1, .max_args = 1, .type = CONF_MSEC, .scope = kind, \
+        .offset = offsetof(struct resolver_level, timeout), .def = "30s", .usage = "resolver_timeout TIME;",           \
+        .doc = "How long a request waits for a name."                                                                  \
+    }
 
 static const struct directive directives[] = {
     RESOLVER(CONF_HTTP | CONF_SERVER | CONF_LOCATION, SCOPE_LOCATION),
     RESOLVER(CONF_UPSTREAM, SCOPE_UPSTREAM),
 };
+
+/* The http level is merged, and all groups were read. */
+static int resolver_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
+                           const void *parent)
+{
+    return kind == SCOPE_LOCATION && !parent && !cf->partial ? upstream_check_resolvers(cf) : OK;
+}
 
 struct feature resolver_feature = {
     .name = "resolver",
@@ -218,4 +229,5 @@ struct feature resolver_feature = {
     .size = { [SCOPE_MAIN] = sizeof(struct resolver_main),
               [SCOPE_LOCATION] = sizeof(struct resolver_level),
               [SCOPE_UPSTREAM] = sizeof(struct resolver_level) },
+    .finish = resolver_finish,
 };

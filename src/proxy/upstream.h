@@ -43,6 +43,7 @@ struct peer {
 };
 
 struct upstream;
+struct upstream_live;
 struct peer_set;
 struct tried;
 
@@ -79,6 +80,7 @@ struct upstream {
     uint32_t nlive;     /* of these, not `down`: how many attempts an exchange may make at most */
     uint64_t keepalive; /* idle connections kept per worker; 0: none */
     uint64_t keepalive_requests, keepalive_timeout, keepalive_time;
+    struct upstream_live *live; /* its peers change (proxy/upstream_live.h), and the sets here are empty; else NULL */
 };
 
 struct generation;
@@ -122,6 +124,8 @@ bool upstream_untried(const struct upstream *u, const struct tried *tried, uint6
 
 /* The registry: state by upstream name and peer address; the same pointer for the same pair for the process's life. */
 struct peer_state *registry_peer(slice upstream, slice addr);
+/* Was this address of the upstream ever named? */
+bool registry_knows(slice upstream, slice addr);
 _Atomic uint32_t *registry_cursor(slice upstream, bool backup);
 
 /* The upstream of that name (a block's name, or "host:port" of an address in some proxy_pass), or NULL. */

@@ -18,6 +18,7 @@
 #include "conf/generation.h"
 #include "conf/units.h"
 #include "proxy/balance/balance.h"
+#include "proxy/upstream_live.h"
 
 enum { KEEPALIVE_DEFAULT = 16384, REQUESTS_DEFAULT = 1000, TIMEOUT_DEFAULT = 60000, TIME_DEFAULT = 3600000 };
 
@@ -26,6 +27,7 @@ struct decl {
     const struct conf_node *node;
     struct endpoint at;
     struct peer peer; /* its parameters; address and state come later */
+    bool resolve;
     struct decl *next;
 };
 
@@ -82,7 +84,8 @@ bool upstream_has_key(const struct generation *g, uint64_t key)
     const struct upstream_main *m = g->main[upstream_feature.id];
     for (size_t i = 0; m && m->ready && i < m->names.cap; i++) {
         const struct upstream *u = m->names.slots[i].value;
-        if (u && (set_has_key(&u->primary, key) || set_has_key(&u->backup, key)))
+        if (u && (set_has_key(&u->primary, key) || set_has_key(&u->backup, key) ||
+                  (u->live && upstream_live_has_key(u, key))))
             return true;
     }
     return false;
@@ -146,6 +149,8 @@ static int resolve_all(struct conf_ctx *cf, const struct decl *first, struct res
     if (!r)
         return ERR_NOMEM;
     for (const struct decl *d = first; d; d = d->next, i++) {
+        if (d->resolve) /* asked for once requests run */
+            continue;
         int rc = endpoint_resolve(cf, &d->at, &r[i].v, &r[i].n);
         if (rc == ERR_NOTFOUND)
             result = conf_error(cf, d->node, 0, "host not found in upstream \"%.*s\"", SLICE_FMT(d->at.text));
@@ -154,6 +159,46 @@ static int resolve_all(struct conf_ctx *cf, const struct decl *first, struct res
     }
     *out = r;
     return result;
+}
+
+/* A group of which a name at least is followed: upstream_live.h makes its peers. */
+static int build_live(struct conf_ctx *cf, struct upstream *u, const struct decl *first,
+                      const struct resolver_level *own)
+{
+    struct resolved *r;
+    uint32_t n = 0, i = 0;
+    for (const struct decl *d = first; d; d = d->next)
+        n++;
+    struct live_server *servers = arena_new_n(cf->arena, struct live_server, n);
+    const struct resolver_level *http = conf_scope_own(cf, cf->scope[SCOPE_LOCATION], &resolver_feature);
+    if (!servers || !http)
+        return ERR_NOMEM;
+    int rc = resolve_all(cf, first, &r);
+    if (rc != OK)
+        return rc;
+    for (const struct decl *d = first; d; d = d->next, i++)
+        servers[i] =
+            (struct live_server){ .peer = d->peer, .at = d->at, .resolve = d->resolve, .v = r[i].v, .n = r[i].n };
+    return upstream_live_make(cf, u, servers, n, own, http);
+}
+
+int upstream_check_resolvers(struct conf_ctx *cf)
+{
+    int rc = OK;
+    for (const struct upstream *u = upstream_blocks(cf); u; u = u->next) {
+        if (!u->live || upstream_live_has_resolver(u))
+            continue;
+        struct conf_node at = { .name = SLICE("upstream"), .pos = u->pos };
+        rc = conf_error(cf, &at, -1, "no resolver defined to resolve names at run time in upstream \"%.*s\"",
+                        SLICE_FMT(u->name));
+    }
+    return rc;
+}
+
+const struct upstream *upstream_blocks_of(const struct generation *g)
+{
+    const struct upstream_main *m = g->main[upstream_feature.id];
+    return m ? m->blocks : NULL;
 }
 
 static int upstream_build(struct conf_ctx *cf, struct upstream *u, const struct decl *first)
@@ -236,24 +281,30 @@ const struct upstream *upstream_of_addresses(struct arena *a, slice name, const 
     for (uint32_t i = 0; i < n; i++) {
         char text[ADDR_TEXT_MAX];
         struct peer *p = &peers[i];
-        *p = (struct peer){ .addr = v[i], .server = name, .weight = 1, .max_fails = 1, .fail_timeout = 10000,
-                            .alone = n == 1, .state = &states[i] };
+        *p = (struct peer){ .addr = v[i],
+                            .server = name,
+                            .weight = 1,
+                            .max_fails = 1,
+                            .fail_timeout = 10000,
+                            .alone = n == 1,
+                            .state = &states[i] };
         if (!arena_dup(a, slice_of(text, addr_text(text, &v[i])), &p->text))
             return NULL;
         p->pool_key = hash_bytes(p->text, false);
         order[i] = i;
     }
-    f->u = (struct upstream){ .name = name,
-                              .implicit = true,
-                              .balance = balance_methods[0],
-                              .npeers = n,
-                              .nlive = n,
-                              .primary = { .peers = peers, .n = n, .sequence = order, .nsequence = n,
-                                           .cursor = &f->cursor },
-                              .keepalive = KEEPALIVE_DEFAULT,
-                              .keepalive_requests = REQUESTS_DEFAULT,
-                              .keepalive_timeout = TIMEOUT_DEFAULT,
-                              .keepalive_time = TIME_DEFAULT };
+    f->u = (struct upstream){
+        .name = name,
+        .implicit = true,
+        .balance = balance_methods[0],
+        .npeers = n,
+        .nlive = n,
+        .primary = { .peers = peers, .n = n, .sequence = order, .nsequence = n, .cursor = &f->cursor },
+        .keepalive = KEEPALIVE_DEFAULT,
+        .keepalive_requests = REQUESTS_DEFAULT,
+        .keepalive_timeout = TIMEOUT_DEFAULT,
+        .keepalive_time = TIME_DEFAULT
+    };
     return &f->u;
 }
 
@@ -316,7 +367,9 @@ static int set_server(struct conf_ctx *cf, const struct conf_node *node, void *c
     if (endpoint_parse(node->args[0].text, 80, &d->at, &why) != OK)
         return conf_error(cf, node, 0, "%s in upstream \"%.*s\"", why, SLICE_FMT(node->args[0].text));
     for (uint32_t i = 1; i < node->nargs; i++) {
-        if (server_parameter(node->args[i].text, &d->peer) != OK)
+        if (slice_eq(node->args[i].text, SLICE("resolve")))
+            d->resolve = !d->at.literal; /* an address needs none */
+        else if (server_parameter(node->args[i].text, &d->peer) != OK)
             return conf_error(cf, node, (int)i, "invalid parameter \"%.*s\"", SLICE_FMT(node->args[i].text));
     }
     if (!c->last)
@@ -356,7 +409,7 @@ static int set_method(struct conf_ctx *cf, const struct conf_node *node, void *c
 
 /* The struct upstream of a block that was read without error. */
 static int upstream_finish(struct conf_ctx *cf, const struct conf_node *node, struct upstream *u,
-                           const struct upstream_conf *c)
+                           const struct upstream_conf *c, const struct resolver_level *own)
 {
     if (!c->first)
         return conf_error(cf, node, -1, "no servers are inside upstream");
@@ -373,6 +426,9 @@ static int upstream_finish(struct conf_ctx *cf, const struct conf_node *node, st
     }
     if (!primary)
         return conf_error(cf, node, 0, "no servers in upstream \"%.*s\"", SLICE_FMT(u->name));
+    for (const struct decl *d = c->first; d; d = d->next)
+        if (d->resolve)
+            return build_live(cf, u, c->first, own);
     return upstream_build(cf, u, c->first);
 }
 
@@ -420,7 +476,7 @@ static int set_upstream(struct conf_ctx *cf, const struct conf_node *node, void 
         rc = conf_scope_merge(cf, scope);
     conf_scope_leave(cf, scope);
     if (rc == OK && !cf->partial)
-        rc = upstream_finish(cf, node, u, c);
+        rc = upstream_finish(cf, node, u, c, conf_get(scope->conf, &resolver_feature));
     else if (rc == ERR_SYNTAX && !cf->partial) /* what was refused may be what would be missed; hosts are not */
         resolve_all(cf, c->first, &(struct resolved *){ NULL });
     return known == OK ? rc : known;
@@ -457,12 +513,17 @@ static const struct directive directives[] = {
       .scope = SCOPE_UPSTREAM,
       .repeat = true,
       .set = set_server,
-      .usage = "server ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=TIME] [backup] [down];",
-      .doc = "A server of the group: IP:PORT, [IPv6]:PORT, a host name (resolved when the configuration is loaded; "
-             "each of its addresses is a server) or unix:PATH. The port is 80 when none is given. After max_fails "
-             "failures (default 1; 0 turns it off) a server is left out for fail_timeout (default 10s) and then "
-             "tried by one request; the only server of a group is never left out. A backup is used when no other "
-             "server can be. max_conns limits the requests in flight over all workers." },
+      .usage = "server ADDRESS [weight=N] [max_conns=N] [max_fails=N] [fail_timeout=TIME] [backup] [down] "
+               "[resolve];",
+      .doc =
+          "A server of the group: IP:PORT, [IPv6]:PORT, a host name (resolved when the configuration is loaded; "
+          "each of its addresses is a server) or unix:PATH. The port is 80 when none is given. After max_fails "
+          "failures (default 1; 0 turns it off) a server is left out for fail_timeout (default 10s) and then "
+          "tried by one request; the only server of a group is never left out. A backup is used when no other "
+          "server can be. max_conns limits the requests in flight over all workers. With "
+          "`resolve` the name is asked of the resolver of the block, or of the http block, again whenever its answer "
+          "has run out, and the servers follow its addresses without a reload; until the first answer is there the "
+          "line has no server." },
     { .name = "keepalive",
       .contexts = CONF_UPSTREAM,
       .min_args = 1,

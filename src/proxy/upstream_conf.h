@@ -17,8 +17,13 @@ extern struct feature upstream_feature;
 int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct endpoint *e,
                  const struct upstream **out);
 
+/* Every group with `resolve` has a resolver: to be asked when all levels were merged. OK or ERR_SYNTAX (reported). */
+int upstream_check_resolvers(struct conf_ctx *cf);
+
 /* The first upstream block of the configuration being read, or NULL; `next` leads on. */
 const struct upstream *upstream_blocks(struct conf_ctx *cf);
+/* The same of a configuration that was read. */
+const struct upstream *upstream_blocks_of(const struct generation *g);
 
 /*
  * An upstream of addresses (n > 0) that were found at run time, in an exchange's arena: it lives as long as the

@@ -313,3 +313,62 @@ def test_explain_asks_nobody(hinge, names):
     h = site(hinge, server, 80)
     out = h.explain(f"http://a:{h.ports['port']}/")
     assert "a.test" in out.stdout and server.asked == []
+
+
+# -- servers of a group whose names are followed
+
+def group(hinge, server, port, pre="", lines="", **more):
+    return hinge.http(f"""upstream up {{ {pre} zone up 64k; server app.test:{port} resolve; {lines} }}
+        resolver {server} ipv6=off valid=1s; server {{ listen %%port%%; location / {{ proxy_pass http://up; }} }}""", **more)
+
+
+def test_a_group_follows_a_name(hinge, backend, names):
+    one = backend(name="one", address="127.0.0.2")
+    two = backend(name="two", address="127.0.0.3", port=one.port)
+    server = names({"app.test": "127.0.0.2"})
+    h = group(hinge, server, one.port)
+    wait_until(lambda: h.get("/").status == 200, "the first answer is there")
+    assert {h.get("/").json()["backend"] for _ in range(4)} == {"one"}
+    server["app.test"] = ["127.0.0.2", "127.0.0.3"]
+    wait_until(lambda: h.get("/").json()["backend"] == "two", "the second server is taken")
+    server["app.test"] = "127.0.0.3"
+    wait_until(lambda: {h.get("/").json()["backend"] for _ in range(4)} == {"two"}, "the first is gone")
+    assert len(two.connections) <= 8  # idle connections to a server that stays are kept
+
+
+def test_a_group_keeps_its_servers_while_dns_fails(hinge, backend, names):
+    one = backend(address="127.0.0.2")
+    server = names({"app.test": "127.0.0.2"})
+    h = group(hinge, server, one.port, pre=f"resolver {server} ipv6=off valid=1s stale=0;")
+    wait_until(lambda: h.get("/").status == 200, "the first answer is there")
+    server["app.test"] = lambda q: dns.reply(q, rcode=dns.SERVFAIL)
+    h.wait_log(r"\[error\].*app\.test could not be resolved \(2: Server failure\) in upstream \"up\"")
+    assert h.get("/").status == 200
+    server["app.test"] = lambda q: dns.reply(q, rcode=dns.NXDOMAIN)
+    wait_until(lambda: h.get("/").status == 502, "the name is gone, and its servers with it")
+    h.wait_log("no live upstreams")
+
+
+def test_a_group_keeps_its_servers_over_a_reload(hinge, backend, names):
+    one = backend(address="127.0.0.2")
+    server = names({"app.test": "127.0.0.2"})
+    h = group(hinge, server, one.port, workers=2)
+    wait_until(lambda: h.get("/").status == 200, "the first answer is there")
+    server["app.test"] = lambda q: None
+    for _ in range(3):
+        h.reload()
+        assert all(h.get("/").status == 200 for _ in range(10))
+
+
+def test_followed_names_beside_fixed_servers(hinge, backend, names):
+    one = backend(name="one", address="127.0.0.2")
+    two = backend(name="two")
+    server = names({"app.test": "127.0.0.2"})
+    h = group(hinge, server, one.port, lines=f"server {two};")
+    assert h.get("/").status == 200
+    wait_until(lambda: {h.get("/").json()["backend"] for _ in range(4)} == {"one", "two"}, "both serve")
+
+
+def test_a_group_needs_a_resolver(hinge):
+    got = hinge.prepare_http("upstream up { zone up 64k; server app.test resolve; } server { listen %%port%%; location / { proxy_pass http://up; } }").run("-t")
+    assert got.returncode != 0 and 'no resolver defined to resolve names at run time in upstream "up"' in got.stderr
