@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/err.h"
 #include "h1/parse.h"
+#include "http/target.h"
 #include "http/uri.h"
 
 struct copy {
@@ -134,22 +135,8 @@ static int settle_authority(const struct h1_head *h, const struct copy *c, struc
 
 static int settle_path(struct request *r, slice rest, struct arena *a, bool merge_slashes, enum h1_error *error)
 {
-    struct uri_path path;
-    if (r->form == TARGET_AUTHORITY || r->form == TARGET_ASTERISK) {
-        r->raw_path = r->path = r->normal_path = rest;
-        return OK;
-    }
-    r->raw_path = rest;
-    r->has_query = slice_cut(rest, '?', &r->raw_path, &r->query);
-    if (r->raw_path.n == 0)
-        r->raw_path = SLICE("/");
-    int rc = uri_path_parse(a, r->raw_path, merge_slashes, &path);
-    if (rc != OK)
-        return rc == ERR_SYNTAX ? fail(error, H1_E_PATH) : rc;
-    r->path = path.path;
-    r->path_changed = path.changed;
-    r->normal_path = path.changed ? path.normal : r->raw_path;
-    return OK;
+    int rc = target_path(r, rest, a, merge_slashes);
+    return rc == ERR_SYNTAX ? fail(error, H1_E_PATH) : rc;
 }
 
 int h1_head_request(const struct h1_head *h, slice head, struct arena *a, bool merge_slashes, bool fragment,
