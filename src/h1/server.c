@@ -57,11 +57,9 @@ static void head_over(struct h1_server *s)
     s->partial = false;
 }
 
-void h1_server_close(struct h1_server *s)
+void h1_server_release(struct h1_server *s)
 {
     struct worker *w = s->c.w;
-    if (s->state == SERVER_CLOSED)
-        return;
     assert(!s->c.end.x);
     if (s->state == SERVER_EXCHANGE || s->state == SERVER_DRAIN || s->state == SERVER_LINGER)
         worker_gauge_add(&w->writing, -1);
@@ -73,8 +71,15 @@ void h1_server_close(struct h1_server *s)
     list_del(&s->link);
     gen_drop(s->gen);
     worker_connections_add(w, -1);
-    worker_count(w, COUNT_CONN_CLOSED);
     loop_reap(&w->loop, &s->c.reap, free_server);
+}
+
+void h1_server_close(struct h1_server *s)
+{
+    if (s->state == SERVER_CLOSED)
+        return;
+    h1_server_release(s);
+    worker_count(s->c.w, COUNT_CONN_CLOSED);
 }
 
 void h1_worker_drain(struct worker *w)
@@ -387,6 +392,10 @@ void h1_server_read_head(struct h1_server *s)
             ptrdiff_t len = h1_parse_request(h, &s->c.scan, s->c.in, s->c.in_n, &rules);
             if (len > 0) {
                 begin_request(s, h, (size_t)len);
+                return;
+            }
+            if (len != ERR_MORE && unlikely(h1_server_is_h2(s))) {
+                h1_server_hand_over(s, CODEC_H2, NULL);
                 return;
             }
             if (len != ERR_MORE) {

@@ -7,6 +7,7 @@
 
 #include "h1/server.h"
 #include "http/client.h"
+#include "http/handover.h"
 
 extern const struct end_ops h1_server_ops;
 
@@ -32,6 +33,13 @@ void h1_server_abortive(struct h1_server *s);
 int h1_server_switch(struct end *e, struct exchange *x);
 void h1_server_tunnel_io(struct h1_server *s, unsigned events);
 void h1_server_tunnel_timer(struct h1_server *s);
+
+/* handover.c: may these first bytes be the preface of HTTP/2, and is that spoken here? */
+bool h1_server_is_h2(const struct h1_server *s);
+/* The connection becomes another codec's, with what was read of it; nothing of it is left here. */
+void h1_server_hand_over(struct h1_server *s, enum codec codec, struct transport *tr);
+/* Ends this room's part in a connection, without closing it. */
+void h1_server_release(struct h1_server *s);
 
 /* server_proxied.c: in SERVER_PROXIED, reads the PROXY header, then the first head. */
 void h1_server_proxied_read(struct h1_server *s);

@@ -85,6 +85,7 @@ struct listener_conf {
     void *names;         /* struct name_table of proxy/router.c */
     bool proxy_protocol; /* every connection begins with a PROXY header */
     bool connect;        /* some server of it serves CONNECT; else that is refused before anything is looked up */
+    bool http2;          /* HTTP/2 is spoken: `http2 on` of the default server, or `listen ... http2` */
 };
 
 /* proxy/router.c */

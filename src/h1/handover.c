@@ -1,0 +1,38 @@
+/*
+ * A connection that turns out to be meant for another codec: HTTP/2, by ALPN or by its preface.
+ */
+#include <stdlib.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "h1/server_priv.h"
+
+/* To HTTP/1's parser the preface is a request of an unknown major version, which no other request begins like. */
+bool h1_server_is_h2(const struct h1_server *s)
+{
+    static const slice begin = { "PRI * HTTP/2", 12 };
+    return s->c.w->h1->head.error == H1_E_VERSION_MAJOR && s->client.listener->http2 && !s->client.requests &&
+           s->c.w->take[CODEC_H2] && slice_starts(slice_of(s->c.in, s->c.in_n), begin);
+}
+
+void h1_server_hand_over(struct h1_server *s, enum codec codec, struct transport *tr)
+{
+    struct worker *w = s->c.w;
+    char *mine = s->c.stash;
+    struct handover h = {
+        .fd = s->c.io.fd,
+        .tr = tr,
+        .client = s->client,
+        .gen = gen_use(s->gen),
+        .listener = s->listener,
+        .early = slice_of(s->c.in, s->c.in_n),
+        .readable = s->c.readable,
+    };
+    s->client.proxied = NULL; /* the taker's */
+    s->c.stash = NULL;
+    io_unwatch(&w->loop, &s->c.io);
+    s->c.io.fd = -1;
+    h1_server_release(s);
+    w->take[codec](w, &h);
+    free(mine);
+}
