@@ -94,6 +94,7 @@ struct request {
     size_t head_size;  /* bytes of the head on the wire, for $request_length */
     uint16_t port;     /* of the authority; 0 when it names none */
     uint8_t minor;     /* HTTP/1.minor; other protocols count as 1 */
+    uint8_t major;     /* 2 of HTTP/2; 0: HTTP/1 */
     bool has_query;    /* the target has a '?' */
     bool path_changed; /* raw_path had dot segments or merged slashes: the normal form goes out instead */
     bool keep_alive;   /* the peer would keep the connection; with the answer's head on its way: it is kept */

@@ -37,7 +37,7 @@ static int get_method(struct exchange *x, const struct var *v, slice *out)
 
 static int get_protocol(struct exchange *x, const struct var *v, slice *out)
 {
-    *out = x->req.minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
+    *out = x->req.major == 2 ? SLICE("HTTP/2.0") : x->req.minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
     return x->req.line.n ? OK : ERR_NOTFOUND;
 }
 
@@ -260,6 +260,13 @@ static int get_scheme(struct exchange *x, const struct var *v, slice *out)
     return OK;
 }
 
+/* As nginx has it: how the client and we came to speak HTTP/2. */
+static int get_http2(struct exchange *x, const struct var *v, slice *out)
+{
+    *out = x->req.major != 2 ? SLICE("") : slice_eq(exchange_scheme(x), SLICE("https")) ? SLICE("h2") : SLICE("h2c");
+    return OK;
+}
+
 /* Known, and empty: what this version does not speak. */
 static int get_empty(struct exchange *x, const struct var *v, slice *out)
 {
@@ -280,10 +287,11 @@ static const struct var_def vars[] = {
       true },
     { "request_method", false, VAR_REQUEST, false, 0, get_method,
       "The method; after error_page, that of the new pass." },
-    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0 or HTTP/1.1." },
+    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0, HTTP/1.1 or HTTP/2.0." },
     { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\"." },
     { "https", false, VAR_REQUEST, false, 0, get_empty, "\"on\" on a TLS connection, else empty." },
-    { "http2", false, VAR_REQUEST, false, 0, get_empty, "The protocol on an HTTP/2 connection, else empty." },
+    { "http2", false, VAR_REQUEST, false, 0, get_http2,
+      "\"h2\" on an HTTP/2 connection over TLS, \"h2c\" on one without, else empty." },
     { "http3", false, VAR_REQUEST, false, 0, get_empty, "The protocol on an HTTP/3 connection, else empty." },
     { "host", false, VAR_REQUEST, false, 0, get_host,
       "The host of the request in lower case, without its port; else the server's name.", true },

@@ -25,6 +25,7 @@ enum counter {
 };
 
 struct h1_worker;
+struct h2_worker;
 struct proxy_worker;
 struct admin_worker;
 struct auth_worker;
@@ -51,6 +52,7 @@ struct worker {
     bool draining;            /* it ends when its connections have: nothing is kept alive any more */
     bool leaving;             /* draining while other workers serve on (fewer worker_processes) */
     struct h1_worker *h1;
+    struct h2_worker *h2;
     struct proxy_worker *proxy;
     struct admin_worker *admin;
     struct auth_worker *auth;

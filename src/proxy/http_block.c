@@ -308,7 +308,7 @@ static const struct directive directives[] = {
         .repeat = true,
         .set = set_listen,
         .usage =
-            "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [proxy_protocol] [bind] [reuseport] [deferred] "
+            "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [http2] [proxy_protocol] [bind] [reuseport] [deferred] "
             "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
             "[so_keepalive=on|off|IDLE:INTERVAL:COUNT];",
         .doc =
@@ -317,7 +317,7 @@ static const struct directive directives[] = {
             "requests whose host no server_name matches. Options of an address may stand in any of its lines. "
             "proxy_protocol: every connection of the address must begin with a PROXY header (version 1 or 2), for "
             "which "
-            "client_header_timeout runs; one without is closed. "
+            "client_header_timeout runs; one without is closed. http2: an old way to say http2 on. "
             "Without listen: port 80, or 8000 when not started by root.",
     },
     {

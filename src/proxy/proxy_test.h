@@ -21,6 +21,7 @@
 #include "base/strb.h"
 #include "conf/bundle.h"
 #include "conf/generation.h"
+#include "h2/conf.h"
 #include "http/client_conf.h"
 #include "http/uri.h"
 #include "proxy/egress_dir.h"
@@ -64,9 +65,9 @@ static struct feature test_feature = {
     .name = "test", .doc = "A test.", .vars = test_vars, .nvars = array_len(test_vars)
 };
 
-static struct feature *test_features[] = { &http_feature,          &client_feature,   &upstream_feature,
-                                           &upstream_vars_feature, &proxy_feature,    &test_feature,
-                                           &egress_feature,        &resolver_feature };
+static struct feature *test_features[] = { &http_feature,     &client_feature,        &h2_feature,
+                                           &upstream_feature, &upstream_vars_feature, &proxy_feature,
+                                           &test_feature,     &egress_feature,        &resolver_feature };
 
 struct config {
     struct schema schema;

@@ -20,6 +20,7 @@
 #include "conf/bundle.h"
 #include "conf/generation.h"
 #include "failmalloc.h"
+#include "h2/conf.h"
 #include "http/client_conf.h"
 #include "http/uri.h"
 #include "http/vars.h"
@@ -79,10 +80,10 @@ static struct feature test_feature = {
     .size = { [SCOPE_LOCATION] = sizeof(struct test_level) },
 };
 
-static struct feature *test_features[] = { &http_feature,          &client_feature,
-                                           &request_vars_feature,  &connection_vars_feature,
-                                           &response_vars_feature, &test_feature,
-                                           TEST_FEATURES };
+static struct feature *test_features[] = {
+    &http_feature,          &client_feature, &h2_feature,  &request_vars_feature, &connection_vars_feature,
+    &response_vars_feature, &test_feature,   TEST_FEATURES
+};
 
 struct site {
     struct schema schema;

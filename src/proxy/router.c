@@ -3,6 +3,7 @@
  */
 #include "base/attr.h"
 #include "base/err.h"
+#include "h2/conf.h"
 #include "http/client_conf.h"
 #include "proxy/http_block.h"
 
@@ -33,6 +34,7 @@ static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct ser
         return ERR_NOMEM;
     l->proxy_protocol = l->proxy_protocol || line->proxy_protocol; /* one line of an address is enough (nginx) */
     l->connect = l->connect || s->server->connect;
+    l->http2 = l->http2 || line->http2;
     if (line->default_server) {
         int rc = map_put(claimed, line->key, l);
         if (rc == ERR_REFUSED)
@@ -63,6 +65,12 @@ static int add_listens(struct conf_ctx *cf, struct http_main *m)
         }
     }
     map_done(&claimed);
+    for (const struct server_build *s = m->servers; s && rc == OK; s = s->next) {
+        for (const struct listen_line *line = s->listens; line; line = line->next) {
+            struct listener_conf *l = map_get(&m->listeners, line->key);
+            l->http2 = l->http2 || h2_conf(l->default_server)->on;
+        }
+    }
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "conf/generation.h"
+#include "h2/conf.h"
 #include "http/chars.h"
 #include "proxy/http_block.h"
 #include "proxy/proxy.h"
@@ -23,7 +24,7 @@ const struct policy_entry policy_table[1];
 const size_t policy_count;
 
 extern struct feature client_feature, upstream_feature;
-static struct feature *const features[] = { &http_feature, &client_feature, &upstream_feature, &proxy_feature };
+static struct feature *const features[] = { &http_feature, &client_feature, &h2_feature, &upstream_feature, &proxy_feature };
 
 static const char text[] =
     "http { server {\n"

@@ -12,6 +12,7 @@
 #include "base/strb.h"
 #include "conf/bundle.h"
 #include "conf/generation.h"
+#include "h2/conf.h"
 #include "http/chars.h"
 #include "http/client_conf.h"
 #include "http/uri.h"
@@ -30,7 +31,7 @@
 const struct policy_entry policy_table[] = { { &rewrite_policy, PHASE_REWRITE }, { NULL, PHASES } };
 const size_t policy_count = 1;
 
-static struct feature *const features[] = { &http_feature,          &client_feature,
+static struct feature *const features[] = { &http_feature,          &client_feature, &h2_feature,
                                             &request_vars_feature,  &connection_vars_feature,
                                             &response_vars_feature, &rewrite_feature,
                                             &types_feature };
