@@ -200,8 +200,10 @@ int h2_out_head(struct h2_stream *s, const struct field *fields, size_t n, bool 
 void h2_out_frame(struct h2_conn *c, enum h2_type type, unsigned flags, uint32_t stream, slice payload);
 void h2_out_u32(struct h2_conn *c, enum h2_type type, uint32_t stream, uint32_t value);
 void h2_out_goaway(struct h2_conn *c, uint32_t last, enum h2_error e);
-/* kick_out: the stream has something to write. */
+/* The stream has something to write, or a window for it. */
 void h2_stream_ready(struct h2_stream *s);
+/* kick_out: the same; a large loan goes at once. */
+void h2_stream_kicked(struct h2_stream *s);
 /* The peer has opened a window. */
 void h2_window_opened(struct h2_conn *c);
 

@@ -153,10 +153,15 @@ void h2_stream_ready(struct h2_stream *s)
         stuck(s, true);
         return;
     }
-    if (s->end.out->queued >= DIRECT && !c->blocked && !c->flushing)
+    h2_flush_soon(c);
+}
+
+void h2_stream_kicked(struct h2_stream *s)
+{
+    struct h2_conn *c = s->c;
+    h2_stream_ready(s);
+    if (s->end.out->queued - s->end.out->filed >= DIRECT && list_linked(&s->link) && !c->blocked && c->send_window > 0)
         h2_flush(c);
-    else
-        h2_flush_soon(c);
 }
 
 void h2_window_opened(struct h2_conn *c)

@@ -69,7 +69,7 @@ static void send_interim(struct end *e, struct exchange *x)
 
 static void kick_out(struct end *e)
 {
-    h2_stream_ready(h2_stream_of(e));
+    h2_stream_kicked(h2_stream_of(e));
 }
 
 void h2_server_out_done(struct h2_stream *st)

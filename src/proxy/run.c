@@ -64,7 +64,8 @@ static enum step front_failed(struct exchange *x)
 static void run(struct exchange *x)
 {
     for (;;) {
-        if ((x->events & X_FRONT_FAILED) && x->step != STEP_FINISH)
+        /* a stream can fail in the very read that opened it: admit gives it what even a failure needs */
+        if ((x->events & X_FRONT_FAILED) && x->step != STEP_FINISH && x->step != STEP_ADMIT)
             x->step = (uint8_t)front_failed(x);
         enum step next = steps[x->step](x);
         if (next == STEP_WAIT || next == STEP_GONE)
