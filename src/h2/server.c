@@ -492,6 +492,7 @@ static void on_wrote(struct h2_stream *st, size_t head, size_t body)
     if (!x)
         return;
     st->sent += head + body;
+    st->body += body;
     x->sent += head + body;
     x->body_sent += body;
 }

@@ -157,10 +157,10 @@ static void on_in_timer(struct timer *t)
 void h2_server_out_stuck(struct h2_stream *st, bool on)
 {
     struct exchange *x = st->end.x;
-    if (st->sent - st->progress >= PROGRESS)
+    if (st->body - st->progress >= PROGRESS)
         timer_clear(&st->out_timer);
     if (on && x && !st->out_timer.at) {
-        st->progress = st->sent;
+        st->progress = st->body;
         timer_set(&st->c->w->loop, &st->out_timer, conf_of(x)->send_timeout);
     }
 }

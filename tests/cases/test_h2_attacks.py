@@ -211,6 +211,7 @@ class TestSlowReaders:
             c.sock.settimeout(0.2)
             while a.reset is None and time.monotonic() < end:
                 c.window(s, 1)
+                time.sleep(0.02)
                 try:
                     c.read()
                 except TimeoutError:
