@@ -9,6 +9,7 @@
 set -eu
 
 build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libc-ares-dev libnghttp2-dev"
+build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
  dnsmasq-base haproxy iproute2 nghttp2-client nghttp2-server python3 python3-h2 python3-httpx python3-pytest
  python3-pytest-timeout python3-pytest-xdist python3-websockets"

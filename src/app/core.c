@@ -180,7 +180,6 @@ static int core_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const str
 
 #define AT(field) .offset = offsetof(struct core_conf, field), .size = sizeof(((struct core_conf *)0)->field)
 /* What a default nginx.conf says of TLS for all servers; a server that wants TLS is refused (listen ... ssl). */
-#define NO_TLS "There is no TLS in this build, and no server of this configuration asks for it."
 #define TUNING(w, ctx, n, why)                                                                              \
     {                                                                                                       \
         .name = w, .contexts = ctx, .min_args = 1, .max_args = n, .type = CONF_TUNING, .scope = SCOPE_MAIN, \
@@ -405,12 +404,6 @@ static const struct directive core_directives[] = {
     TUNING("ssl_engine", CONF_MAIN, 1, "OpenSSL engines are not used."),
     TUNING("load_module", CONF_MAIN, 1,
            "Nothing is loaded: what hinge can do is built in, and directives of other modules are refused by name."),
-    TUNING("ssl_protocols", CONF_HTTP | CONF_SERVER, CONF_ANY_ARGS, NO_TLS),
-    TUNING("ssl_prefer_server_ciphers", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
-    TUNING("ssl_ciphers", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
-    TUNING("ssl_session_cache", CONF_HTTP | CONF_SERVER, 2, NO_TLS),
-    TUNING("ssl_session_timeout", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
-    TUNING("ssl_session_tickets", CONF_HTTP | CONF_SERVER, 1, NO_TLS),
     TUNING("debug_points", CONF_MAIN, 1, "A broken invariant always aborts the engine; its stack is in the log."),
 };
 

@@ -5,7 +5,6 @@
  * buffered before a backend is chosen) they are read straight into buffers of the pipe, so that they are copied once.
  */
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "base/err.h"
 #include "h1/conn.h"
@@ -88,17 +87,14 @@ static enum h1_pump offer_input(struct h1_conn *c)
 /* recv into p; the result as h1_body_pump's, WAIT with *got 0 when nothing is there. */
 static enum h1_pump receive(struct h1_conn *c, char *p, size_t cap, size_t *got)
 {
-    ssize_t n;
-    do
-        n = recv(c->io.fd, p, cap, 0);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = h1_conn_recv(c, p, cap);
     *got = n > 0 ? (size_t)n : 0;
     c->received += *got;
     if (n > 0)
         return H1_PUMP_WAIT;
-    if (n == 0)
+    if (n == ERR_CLOSED)
         return H1_PUMP_CLOSED;
-    if (errno != EAGAIN)
+    if (n == ERR_SYS)
         return H1_PUMP_ERROR;
     c->readable = false;
     return H1_PUMP_WAIT;

@@ -76,26 +76,44 @@ void h1_conn_close(struct h1_conn *c)
     c->in_n = 0;
     timer_drop(&c->w->loop, &c->in_timer);
     timer_drop(&c->w->loop, &c->out_timer);
-    if (c->held) /* close alone would drop it when the peer has sent something that nobody read (tcp(7)) */
+    if (unlikely(c->tr)) {
+        if (!c->abort)
+            c->tr->ops->end_write(c->tr);
+        transport_free(c->tr);
+        c->tr = NULL;
+    } else if (c->held) /* close alone would drop it when the peer has sent something that nobody read (tcp(7)) */
         shutdown(c->io.fd, SHUT_WR);
     io_close(&c->w->loop, &c->io);
 }
 
-static ssize_t receive(struct h1_conn *c, char *dst, size_t want)
+ssize_t h1_conn_recv(struct h1_conn *c, char *dst, size_t want)
 {
     ssize_t n;
+    if (unlikely(c->tr))
+        return c->tr->ops->read(c->tr, dst, want);
     do
         n = recv(c->io.fd, dst, want, 0);
     while (n < 0 && errno == EINTR);
-    if (n == 0)
-        return ERR_CLOSED;
-    if (n < 0 && errno != EAGAIN)
-        return ERR_SYS;
-    if (n < 0 || ((size_t)n < want && !c->hup))
+    if (n > 0)
+        return n;
+    return n == 0 ? ERR_CLOSED : errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
+}
+
+void h1_conn_end_write(struct h1_conn *c)
+{
+    if (unlikely(c->tr))
+        c->tr->ops->end_write(c->tr);
+    else
+        shutdown(c->io.fd, SHUT_WR);
+}
+
+static ssize_t receive(struct h1_conn *c, char *dst, size_t want)
+{
+    ssize_t n = h1_conn_recv(c, dst, want);
+    if (n == ERR_AGAIN || (n > 0 && (size_t)n < want && !c->hup))
         c->readable = false;
-    if (n < 0)
-        return ERR_AGAIN;
-    c->received += (uint64_t)n;
+    if (n > 0)
+        c->received += (uint64_t)n;
     return n;
 }
 

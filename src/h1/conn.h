@@ -22,6 +22,7 @@
 #include "http/worker.h"
 #include "loop/loop.h"
 #include "loop/scratch.h"
+#include "net/transport.h"
 
 enum h1_body_kind { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_CLOSE };
 
@@ -60,6 +61,7 @@ struct h1_conn {
     struct scratch_holder hold;
     struct end end;
     struct worker *w;
+    struct transport *tr; /* NULL: plain */
     char *in; /* unread input: in the scratch, or in the stash */
     size_t in_n;
     uint64_t received; /* bytes from the socket, ever */
@@ -68,6 +70,7 @@ struct h1_conn {
     bool readable; /* the kernel may have something */
     bool cut;      /* a write has met the peer's reset: the end of what can be read is no end of a body */
     bool hup;      /* the peer's FIN (or worse) was seen: a short read is no end */
+    bool abort;    /* what was cut must not end well: no end is told by the transport */
     bool held;     /* the kernel holds the end of the last message back, for the FIN to go with it */
     struct h1_scan scan;
     struct h1_body body;
@@ -107,6 +110,10 @@ void h1_conn_stash(struct h1_conn *c, size_t least);
  * more, or the socket has no more. true: they are there. Input that was stashed stays as it is.
  */
 bool h1_conn_read_ahead(struct h1_conn *c, size_t total);
+/* One read from the socket or the transport: > 0, ERR_AGAIN, ERR_CLOSED, ERR_SYS; `readable` is not touched. */
+ssize_t h1_conn_recv(struct h1_conn *c, char *dst, size_t want);
+/* Our side says that it has ended. */
+void h1_conn_end_write(struct h1_conn *c);
 /* Takes n bytes off the front of the input. */
 void h1_conn_consume(struct h1_conn *c, size_t n);
 

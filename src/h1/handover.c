@@ -7,21 +7,26 @@
 #include "base/err.h"
 #include "h1/server_priv.h"
 
+static bool spoken(const struct listener_conf *l)
+{
+    return l->http2 || l->default_server->http2;
+}
+
 /* To HTTP/1's parser the preface is a request of an unknown major version, which no other request begins like. */
 bool h1_server_is_h2(const struct h1_server *s)
 {
     static const slice begin = { "PRI * HTTP/2", 12 };
-    return s->c.w->h1->head.error == H1_E_VERSION_MAJOR && s->client.listener->http2 && !s->client.requests &&
+    return s->c.w->h1->head.error == H1_E_VERSION_MAJOR && spoken(s->client.listener) && !s->client.requests &&
            s->c.w->take[CODEC_H2] && slice_starts(slice_of(s->c.in, s->c.in_n), begin);
 }
 
-void h1_server_hand_over(struct h1_server *s, enum codec codec, struct transport *tr)
+void h1_server_hand_over(struct h1_server *s, enum codec codec)
 {
     struct worker *w = s->c.w;
     char *mine = s->c.stash;
     struct handover h = {
         .fd = s->c.io.fd,
-        .tr = tr,
+        .tr = s->c.tr,
         .client = s->client,
         .gen = gen_use(s->gen),
         .listener = s->listener,
@@ -30,6 +35,7 @@ void h1_server_hand_over(struct h1_server *s, enum codec codec, struct transport
     };
     s->client.proxied = NULL; /* the taker's */
     s->c.stash = NULL;
+    s->c.tr = NULL;
     io_unwatch(&w->loop, &s->c.io);
     s->c.io.fd = -1;
     h1_server_release(s);

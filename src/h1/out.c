@@ -9,13 +9,14 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
 #include "h1/conn.h"
 
-enum { IOV_MAX_PIECES = PIPE_PIECES, IOV_ALL = IOV_MAX_PIECES + 4, ONE_PIECE = 4096 };
+enum { FILE_READ = 64 << 10, IOV_MAX_PIECES = PIPE_PIECES, IOV_ALL = IOV_MAX_PIECES + 4, ONE_PIECE = 4096 };
 
 static const slice chunk_end = { "\r\n", 2 };
 static const slice chunk_last = { "0\r\n\r\n", 5 };
@@ -186,6 +187,8 @@ static ssize_t send_batch(struct h1_conn *c, struct batch *b, size_t total)
 {
     char copy[ONE_PIECE];
     struct msghdr m = { .msg_iov = b->iov, .msg_iovlen = (size_t)b->n };
+    if (unlikely(c->tr))
+        return c->tr->ops->write(c->tr, b->iov, b->n, fin_follows(c, b));
     c->held = fin_follows(c, b);
     int flags = MSG_NOSIGNAL | (c->held || file_follows(c, b) ? MSG_MORE : 0);
     slice one = in_one_piece(b, total, copy);
@@ -247,6 +250,20 @@ static bool finished(const struct h1_conn *c)
     return true;
 }
 
+/* Files go through memory here: what the transport takes of one read; the next call begins behind that. */
+static ssize_t seal_file(struct h1_conn *c, int fd, off_t at, size_t n)
+{
+    char mem[FILE_READ];
+    ssize_t got;
+    do
+        got = pread(fd, mem, n < sizeof(mem) ? n : sizeof(mem), at);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0)
+        return got;
+    struct iovec v = { mem, (size_t)got };
+    return c->tr->ops->write(c->tr, &v, 1, false);
+}
+
 /* A file piece at the front of the pipe, when nothing must go before it. */
 static ssize_t send_file(struct h1_conn *c)
 {
@@ -259,7 +276,7 @@ static ssize_t send_file(struct h1_conn *c)
     if (o->framing != H1_FRAME_CLOSE && n > o->left)
         n = (size_t)o->left;
     off_t at = (off_t)(e->offset + skip);
-    ssize_t sent = sendfile(c->io.fd, e->fd, &at, n);
+    ssize_t sent = c->tr ? seal_file(c, e->fd, at, n) : sendfile(c->io.fd, e->fd, &at, n);
     if (sent > 0) {
         o->bytes += (size_t)sent;
         took_body(c, (size_t)sent);
@@ -275,6 +292,14 @@ enum h1_flush h1_out_flush(struct h1_conn *c)
     struct h1_out *o = &c->out;
     struct batch b;
     while (o->active && !o->blocked) {
+        if (unlikely(c->tr)) {
+            int rc = c->tr->ops->flush(c->tr);
+            if (rc == ERR_SYS)
+                return H1_FLUSH_ERROR;
+            o->blocked = rc == ERR_AGAIN;
+            if (o->blocked)
+                break;
+        }
         if (finished(c)) {
             o->active = false;
             return H1_FLUSH_DONE;
@@ -301,7 +326,7 @@ enum h1_flush h1_out_flush(struct h1_conn *c)
         }
         if (total) {
             settle(c, &b, (size_t)n);
-            o->blocked = (size_t)n < total;
+            o->blocked = (size_t)n < total && !c->tr;
         }
     }
     return o->blocked ? H1_FLUSH_BLOCKED : H1_FLUSH_IDLE;

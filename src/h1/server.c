@@ -18,6 +18,7 @@
 #include "h1/client.h"
 #include "h1/server_priv.h"
 #include "net/listen.h"
+#include "tls/worker.h"
 
 enum { SERVER_BATCH = 32, FIRST_HEAD_GRACE = 1000 };
 
@@ -40,6 +41,9 @@ int h1_worker_init(struct worker *w)
     slab_init(&h->clients, sizeof(struct h1_client), SERVER_BATCH);
     list_init(&h->connections);
     w->h1 = h;
+    w->tls = tls_worker_new(&w->loop);
+    if (!w->tls)
+        return ERR_NOMEM;
     return OK;
 }
 
@@ -90,7 +94,7 @@ void h1_worker_drain(struct worker *w)
     for (; at != &w->h1->connections; at = next) {
         struct h1_server *s = list_entry(at, struct h1_server, link);
         next = at->next;
-        if (s->state > SERVER_HEAD || s->c.in_n)
+        if (s->state > SERVER_HEAD || s->c.in_n || s->state == SERVER_HANDSHAKE)
             continue;
         if (s->client.requests)
             h1_server_close(s);
@@ -132,6 +136,8 @@ void h1_worker_done(struct worker *w)
     loop_reap_now(&w->loop);
     slab_done(&h->servers);
     slab_done(&h->clients);
+    tls_worker_free(w->tls);
+    w->tls = NULL;
     free(h);
     w->h1 = NULL;
 }
@@ -183,6 +189,10 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
         h1_server_proxied_read(s);
         return;
     }
+    if (s->client.listener->ssl) {
+        h1_server_handshake_begin(s);
+        return;
+    }
     h1_server_read_head(s);
 }
 
@@ -208,6 +218,13 @@ static struct h1_rules rules_of(const struct client_server_conf *k)
     };
 }
 
+/* What an address asks of its clients' certificates, and whether it speaks TLS at all. */
+static bool same_tls(const struct listener_conf *a, const struct listener_conf *b)
+{
+    return a->ssl == b->ssl &&
+           (!a->ssl || memcmp(a->default_server->tls->policy, b->default_server->tls->policy, TLS_KEY) == 0);
+}
+
 /* A reload may have come since the last request: the connection goes over to the new generation if its address is
  * there, and is still one where connections begin as this one did. */
 static void follow_generation(struct h1_server *s)
@@ -216,7 +233,7 @@ static void follow_generation(struct h1_server *s)
     if (s->gen == w->gen || w->draining)
         return;
     const struct listener_conf *l = route_listener(w->gen->gen, s->client.listener->key);
-    if (!l || l->proxy_protocol != s->client.listener->proxy_protocol) {
+    if (!l || l->proxy_protocol != s->client.listener->proxy_protocol || !same_tls(l, s->client.listener)) {
         s->last = true;
         return;
     }
@@ -319,6 +336,12 @@ static void begin_request(struct h1_server *s, const struct h1_head *h, size_t l
     h1_conn_consume(&s->c, len); /* the slices of h are gone with it */
     x->received = len;
     x->req.pipelined = s->pipelined;
+    if (unlikely(s->plain_on_tls) && rc == OK) {
+        refuse(s, x, H1_E_LINE);
+        x->refuse = 497;
+        x->refuse_text = "client sent plain HTTP request to HTTPS port";
+        return;
+    }
     if (rc == ERR_SYNTAX) {
         refuse(s, x, e);
         return;
@@ -395,7 +418,7 @@ void h1_server_read_head(struct h1_server *s)
                 return;
             }
             if (len != ERR_MORE && unlikely(h1_server_is_h2(s))) {
-                h1_server_hand_over(s, CODEC_H2, NULL);
+                h1_server_hand_over(s, CODEC_H2);
                 return;
             }
             if (len != ERR_MORE) {
@@ -427,7 +450,7 @@ static void linger(struct h1_server *s)
 {
     const struct client_location_conf *k = s->client.listener->default_server->base->client;
     s->state = SERVER_LINGER;
-    shutdown(s->c.io.fd, SHUT_WR);
+    h1_conn_end_write(&s->c);
     h1_conn_consume(&s->c, s->c.in_n);
     s->linger_until = loop_now(&s->c.w->loop) + k->lingering_time;
     timer_set(&s->c.w->loop, &s->c.in_timer, k->lingering_timeout);
@@ -489,6 +512,12 @@ static void on_next(struct task *t)
         h1_server_linger_read(s);
 }
 
+/* Contexts that no configuration asks for any more go; connections that use one keep it. */
+static void gen_changed(struct worker *w)
+{
+    tls_worker_sweep(w->tls, conf_get(w->gen->gen->main, &ssl_feature));
+}
+
 static const void *listener_conf(const struct generation *g, slice key)
 {
     return route_listener(g, key);
@@ -507,6 +536,9 @@ static void on_io(struct io *io, unsigned events)
     case SERVER_PROXIED:
         if (s->c.readable)
             h1_server_proxied_read(s);
+        return;
+    case SERVER_HANDSHAKE:
+        h1_server_handshake(s);
         return;
     case SERVER_HEAD:
         if (s->c.readable)
@@ -533,6 +565,10 @@ static void on_in_timer(struct timer *t)
     switch ((enum h1_server_state)s->state) {
     case SERVER_PROXIED:
         worker_count(s->c.w, COUNT_TIMEOUT_HEADER);
+        h1_server_close(s);
+        return;
+    case SERVER_HANDSHAKE:
+        worker_count(s->c.w, COUNT_TIMEOUT_HANDSHAKE);
         h1_server_close(s);
         return;
     case SERVER_HEAD:
@@ -568,6 +604,7 @@ const struct room_hooks h1_room = {
     .init = h1_worker_init,
     .done = h1_worker_done,
     .drain = h1_worker_drain,
+    .gen_changed = gen_changed,
     .cut = h1_worker_cut,
     .accept = h1_server_accept,
     .listener_conf = listener_conf,

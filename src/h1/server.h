@@ -10,6 +10,7 @@ struct listener;
 
 enum h1_server_state {
     SERVER_PROXIED,  /* the PROXY header that must come first is not complete */
+    SERVER_HANDSHAKE, /* the transport's */
     SERVER_HEAD,     /* idle, or part of a request head has come */
     SERVER_EXCHANGE, /* an exchange is attached */
     SERVER_TUNNEL,   /* ... and behind a 101 */
@@ -34,6 +35,7 @@ struct h1_server {
     bool pipelined;     /* when the last exchange ended, the next request had begun to come */
     bool last;          /* no request after this one: the generation's listener is gone */
     bool delayed;       /* TCP_NODELAY, which the listener gave, was taken off: tcp_nodelay off */
+    bool plain_on_tls;  /* a request in the clear where TLS is spoken: 400 */
     bool broken;        /* the answer could not be ended well: cut, do not linger */
     union {
         uint64_t idle_ms;      /* an exchange: how long to wait for the next head */

@@ -142,7 +142,8 @@ static int server_send_head(struct end *e, struct exchange *x)
 /* A short text past everything else; a client that cannot take even this is not listening. */
 static void send_now(struct h1_server *s, slice text)
 {
-    ssize_t n = send(s->c.io.fd, text.p, text.n, MSG_NOSIGNAL);
+    struct iovec v = { (char *)text.p, text.n };
+    ssize_t n = s->c.tr ? s->c.tr->ops->write(s->c.tr, &v, 1, false) : send(s->c.io.fd, text.p, text.n, MSG_NOSIGNAL);
     if (n == (ssize_t)text.n)
         s->c.end.x->sent += text.n;
     else
@@ -277,6 +278,7 @@ static void server_stop_in(struct end *e)
 void h1_server_abortive(struct h1_server *s)
 {
     struct linger l = { 1, 0 };
+    s->c.abort = true;
     setsockopt(s->c.io.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 }
 

@@ -37,9 +37,12 @@ void h1_server_tunnel_timer(struct h1_server *s);
 /* handover.c: may these first bytes be the preface of HTTP/2, and is that spoken here? */
 bool h1_server_is_h2(const struct h1_server *s);
 /* The connection becomes another codec's, with what was read of it; nothing of it is left here. */
-void h1_server_hand_over(struct h1_server *s, enum codec codec, struct transport *tr);
+void h1_server_hand_over(struct h1_server *s, enum codec codec);
 /* Ends this room's part in a connection, without closing it. */
 void h1_server_release(struct h1_server *s);
+/* handshake.c: in SERVER_HANDSHAKE, which begins with what is there of the input. */
+void h1_server_handshake_begin(struct h1_server *s);
+void h1_server_handshake(struct h1_server *s);
 
 /* server_proxied.c: in SERVER_PROXIED, reads the PROXY header, then the first head. */
 void h1_server_proxied_read(struct h1_server *s);

@@ -69,6 +69,10 @@ void h1_server_proxied_read(struct h1_server *s)
                 return;
             }
             h1_conn_consume(&s->c, (size_t)len);
+            if (s->client.listener->ssl) {
+                h1_server_handshake_begin(s);
+                return;
+            }
             s->state = SERVER_HEAD;
             h1_server_read_head(s);
             return;

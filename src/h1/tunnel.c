@@ -1,6 +1,6 @@
 /*
- * Both ends after a 101, or the 200 of a CONNECT: the same connections and the same pipes, and no framing. Bytes are lent from one to the other
- * as bodies are, so a byte that flows is never copied, and a full pipe stops who fills it.
+ * Both ends after a 101, or the 200 of a CONNECT: the same connections and the same pipes, and no framing. Bytes are
+ * lent from one to the other as bodies are, so a byte that flows is never copied, and a full pipe stops who fills it.
  *
  * An end that reads its peer's FIN ends its pipe; the other one, when everything is written, shuts its sending side. So
  * a half close passes through, and the tunnel is over when it was passed both ways. Each wait is bounded: writing by
@@ -151,7 +151,7 @@ static void front_kick_out(struct end *e)
         exchange_post(x, X_FRONT_SENT);
         return;
     case H1_FLUSH_DONE:
-        shutdown(s->c.io.fd, SHUT_WR);
+        h1_conn_end_write(&s->c);
         exchange_post(x, X_FRONT_SENT);
         linger(s);
         return;
@@ -290,7 +290,7 @@ static void back_kick_out(struct end *e)
         h1_out_await(&cl->c, bytes, cl->limits.send_timeout);
         return;
     case H1_FLUSH_DONE:
-        shutdown(cl->c.io.fd, SHUT_WR);
+        h1_conn_end_write(&cl->c);
         cl->sent = true;
         exchange_post(e->x, X_BACK_SENT);
         return;

@@ -66,6 +66,7 @@ enum x_why {
 enum x_end { END_NONE, END_DONE, END_CLIENT, END_BACKEND, END_DROPPED, END_SHUTDOWN };
 
 struct proxy_header;
+struct transport;
 
 /*
  * What is known of whoever asks; embedded in the front end's connection. x->client may be a copy for one exchange, with
@@ -84,6 +85,7 @@ struct client {
     uint64_t number;   /* $connection */
     uint64_t since;    /* mono ms of accept, $connection_time */
     const struct listener_conf *listener;
+    struct transport *tls; /* of the connection; NULL: plain */
     const struct proxy_header *proxied; /* the connection began with it; NULL: with none */
     const struct client *connected;     /* of a copy: what it was made from, who is connected; else NULL */
     bool trusted;                       /* of a copy: who is connected may tell whom it speaks for */

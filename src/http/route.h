@@ -46,6 +46,7 @@ struct client_location_conf {
 };
 
 struct bundle_entry;
+struct tls_conf;
 struct generation;
 struct policy_use;
 struct content;
@@ -70,11 +71,13 @@ struct location {
 struct server {
     void **conf; /* SCOPE_SERVER structs */
     const struct client_server_conf *client;
+    const struct tls_conf *tls;
     struct location *base; /* the server level as a location: where requests are before one matches */
     void *locations;       /* struct location_tree of proxy/router.c */
     slice name;            /* first server_name, for $server_name and logs */
     struct conf_pos pos;
     bool connect; /* some location of it serves CONNECT */
+    bool http2;   /* http2 on */
 };
 
 /* One listening address of a configuration. */
@@ -83,9 +86,10 @@ struct listener_conf {
     struct conf_pos pos; /* of the first line that names it; file NULL: the default of a server without `listen` */
     const struct server *default_server;
     void *names;         /* struct name_table of proxy/router.c */
+    bool ssl;            /* every connection speaks TLS */
+    bool http2;          /* `listen ... http2`; else each server says whether it is spoken */
     bool proxy_protocol; /* every connection begins with a PROXY header */
     bool connect;        /* some server of it serves CONNECT; else that is refused before anything is looked up */
-    bool http2;          /* HTTP/2 is spoken: `http2 on` of the default server, or `listen ... http2` */
 };
 
 /* proxy/router.c */

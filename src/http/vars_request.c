@@ -245,7 +245,9 @@ static int get_request_id(struct exchange *x, const struct var *v, slice *out)
 
 slice exchange_scheme(const struct exchange *x)
 {
-    return SLICE("http");
+    const struct client *c = x->client;
+    /* without a connection (explain) it is what the address speaks */
+    return c->tls || (c->fd < 0 && c->listener->ssl) ? SLICE("https") : SLICE("http");
 }
 
 static int get_pipe(struct exchange *x, const struct var *v, slice *out)
@@ -264,6 +266,12 @@ static int get_scheme(struct exchange *x, const struct var *v, slice *out)
 static int get_http2(struct exchange *x, const struct var *v, slice *out)
 {
     *out = x->req.major != 2 ? SLICE("") : slice_eq(exchange_scheme(x), SLICE("https")) ? SLICE("h2") : SLICE("h2c");
+    return OK;
+}
+
+static int get_https(struct exchange *x, const struct var *v, slice *out)
+{
+    *out = exchange_scheme(x).n == 5 ? SLICE("on") : SLICE("");
     return OK;
 }
 
@@ -288,8 +296,8 @@ static const struct var_def vars[] = {
     { "request_method", false, VAR_REQUEST, false, 0, get_method,
       "The method; after error_page, that of the new pass." },
     { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0, HTTP/1.1 or HTTP/2.0." },
-    { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\"." },
-    { "https", false, VAR_REQUEST, false, 0, get_empty, "\"on\" on a TLS connection, else empty." },
+    { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\", or \"https\" on a TLS connection." },
+    { "https", false, VAR_REQUEST, false, 0, get_https, "\"on\" on a TLS connection, else empty." },
     { "http2", false, VAR_REQUEST, false, 0, get_http2,
       "\"h2\" on an HTTP/2 connection over TLS, \"h2c\" on one without, else empty." },
     { "http3", false, VAR_REQUEST, false, 0, get_empty, "The protocol on an HTTP/3 connection, else empty." },

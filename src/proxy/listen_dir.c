@@ -110,7 +110,6 @@ static const struct {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    { "ssl", "TLS listeners are not supported by this version" },
     { "quic", "QUIC and HTTP/3 are not supported by this version" },
     { "multipath", "multipath TCP is not supported" },
     { "accept_filter", "accept filters do not exist on this system" },
@@ -119,7 +118,7 @@ static const struct {
 
 /* What a line says beyond its address and the socket's options. */
 struct words {
-    bool is_default, proxy_protocol, http2;
+    bool is_default, proxy_protocol, ssl, http2;
 };
 
 static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, slice word, struct listen_opts *o,
@@ -129,6 +128,8 @@ static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, 
         w->is_default = true;
     } else if (slice_eq(word, SLICE("proxy_protocol"))) {
         w->proxy_protocol = true;
+    } else if (slice_eq(word, SLICE("ssl"))) {
+        w->ssl = true;
     } else if (slice_eq(word, SLICE("http2"))) {
         conf_warn(cf, node, arg,
                   "the \"listen ... http2\" directive is deprecated, use the \"http2\" directive instead");
@@ -223,6 +224,7 @@ static int add_line(struct conf_ctx *cf, const struct conf_node *node, const str
     *line = (struct listen_line){ .addr = o->addr,
                                   .default_server = w->is_default,
                                   .proxy_protocol = w->proxy_protocol,
+                                  .ssl = w->ssl,
                                   .http2 = w->http2,
                                   .node = node };
     if (!arena_dup(cf->arena, entry->key, &line->key))

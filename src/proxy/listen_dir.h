@@ -13,7 +13,7 @@
 struct listen_line {
     slice key; /* of the bundle's entry: canonical address text */
     struct addr addr;
-    bool default_server, proxy_protocol, http2;
+    bool default_server, proxy_protocol, ssl, http2;
     const struct conf_node *node; /* NULL: the default of a server without `listen` */
     struct listen_line *next;
 };

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "http/client.h"
+#include "http/vars.h"
 #include "proxy/http_block.h"
 
 static slice local_ip(struct exchange *x)
@@ -38,10 +39,12 @@ int redirect_location(struct exchange *x, slice path, slice *out)
     uint16_t port = 0;
     if (level->port_in_redirect && client_local(x->client, &local))
         port = addr_port(&local);
-    if (port == 0 || port == 80)
-        url = arena_printf(&x->arena, "http://%.*s%.*s", SLICE_FMT(host), SLICE_FMT(path));
+    slice scheme = exchange_scheme(x);
+    if (port == 0 || port == (scheme.n == 5 ? 443 : 80))
+        url = arena_printf(&x->arena, "%.*s://%.*s%.*s", SLICE_FMT(scheme), SLICE_FMT(host), SLICE_FMT(path));
     else
-        url = arena_printf(&x->arena, "http://%.*s:%u%.*s", SLICE_FMT(host), (unsigned)port, SLICE_FMT(path));
+        url = arena_printf(&x->arena, "%.*s://%.*s:%u%.*s", SLICE_FMT(scheme), SLICE_FMT(host), (unsigned)port,
+                           SLICE_FMT(path));
     if (!url.p || !host.p)
         return ERR_NOMEM;
     *out = url;

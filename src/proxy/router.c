@@ -6,6 +6,7 @@
 #include "h2/conf.h"
 #include "http/client_conf.h"
 #include "proxy/http_block.h"
+#include "tls/conf.h"
 
 /* ---- building ---- */
 
@@ -32,6 +33,7 @@ static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct ser
     struct listener_conf *l = listener_of(cf, m, line);
     if (!l)
         return ERR_NOMEM;
+    l->ssl = l->ssl || line->ssl;
     l->proxy_protocol = l->proxy_protocol || line->proxy_protocol; /* one line of an address is enough (nginx) */
     l->connect = l->connect || s->server->connect;
     l->http2 = l->http2 || line->http2;
@@ -53,6 +55,23 @@ static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct ser
     return OK;
 }
 
+/* Whoever claims an address that speaks TLS needs something to speak it with (nginx's words). */
+static int check_certificates(struct conf_ctx *cf, struct http_main *m)
+{
+    int rc = OK;
+    for (const struct server_build *s = m->servers; s; s = s->next) {
+        for (const struct listen_line *line = s->listens; line; line = line->next) {
+            const struct listener_conf *l = map_get(&m->listeners, line->key);
+            const struct tls_conf *t = s->server->tls;
+            if (!line->ssl || !l || l->default_server != s->server || !t || t->certs || t->reject)
+                continue;
+            rc = conf_error(cf, line->node, -1,
+                            "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive");
+        }
+    }
+    return rc;
+}
+
 static int add_listens(struct conf_ctx *cf, struct http_main *m)
 {
     struct map claimed;
@@ -65,13 +84,7 @@ static int add_listens(struct conf_ctx *cf, struct http_main *m)
         }
     }
     map_done(&claimed);
-    for (const struct server_build *s = m->servers; s && rc == OK; s = s->next) {
-        for (const struct listen_line *line = s->listens; line; line = line->next) {
-            struct listener_conf *l = map_get(&m->listeners, line->key);
-            l->http2 = l->http2 || h2_conf(l->default_server)->on;
-        }
-    }
-    return rc;
+    return rc == OK ? check_certificates(cf, m) : rc;
 }
 
 static int own_addresses(struct conf_ctx *cf, struct http_main *m)
@@ -95,6 +108,8 @@ int router_build(struct conf_ctx *cf, struct http_main *m, const struct conf_sco
         struct server *server = s->server;
         server->conf = s->scope->conf;
         server->client = conf_get(server->conf, &client_feature);
+        server->http2 = h2_conf(server)->on;
+        server->tls = conf_get(server->conf, &ssl_feature);
         server->name = s->names ? server_name_shown(s->names) : SLICE_NONE; /* none: its block was refused */
         int one = location_build_all(cf, s, http);
         if (one == ERR_NOMEM)

@@ -1,0 +1,493 @@
+#include "tls/io.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+enum {
+    OUT_LIMIT = 1 << 20, /* of what waits for the kernel: more than one write takes can only be a peer's mischief */
+    RECEIVE_LEAST = 4096,
+    SMALL_RECORD = 1369, /* with its framing one segment of an ordinary path */
+    SMALL_TOTAL = 4 * SMALL_RECORD,
+    SMALL_AFTER_MS = 1000, /* of silence */
+    WHOLE_AT_MOST = 4096,
+};
+
+/* ---- the memory that OpenSSL reads and writes ---- */
+
+static int mem_read(BIO *b, char *dst, size_t want, size_t *got)
+{
+    struct tls_io *io = BIO_get_data(b);
+    BIO_clear_retry_flags(b);
+    if (!io->feed_n) {
+        BIO_set_retry_read(b);
+        return 0;
+    }
+    size_t n = want < io->feed_n ? want : io->feed_n;
+    memcpy(dst, io->feed, n);
+    io->feed += n;
+    io->feed_n -= n;
+    *got = n;
+    return 1;
+}
+
+static int mem_write(BIO *b, const char *src, size_t n, size_t *done)
+{
+    struct tls_io *io = BIO_get_data(b);
+    struct tls_worker *w = io->w;
+    BIO_clear_retry_flags(b);
+    if (n > OUT_LIMIT - w->out_n)
+        return 0;
+    if (w->out_n + n > w->out_cap) {
+        char *p = realloc(w->out, w->out_n + n);
+        if (!p)
+            return 0;
+        w->out = p;
+        w->out_cap = w->out_n + n;
+    }
+    memcpy(w->out + w->out_n, src, n);
+    w->out_n += n;
+    *done = n;
+    return 1;
+}
+
+static long mem_ctrl(BIO *b, int cmd, long n, void *p)
+{
+    return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *make_method(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "hinge");
+    if (m && BIO_meth_set_read_ex(m, mem_read) && BIO_meth_set_write_ex(m, mem_write) && BIO_meth_set_ctrl(m, mem_ctrl))
+        return m;
+    BIO_meth_free(m);
+    return NULL;
+}
+
+static BIO_METHOD *method(void)
+{
+    static BIO_METHOD *made;
+    BIO_METHOD *m = __atomic_load_n(&made, __ATOMIC_ACQUIRE), *none = NULL;
+    if (likely(m))
+        return m;
+    m = make_method();
+    if (m && !__atomic_compare_exchange_n(&made, &none, m, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        BIO_meth_free(m);
+        m = none;
+    }
+    return m;
+}
+
+int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_worker *w, SSL_CTX *ctx, int fd,
+                slice early)
+{
+    BIO_METHOD *m = method();
+    BIO *b = m ? BIO_new(m) : NULL;
+    io->t.ops = ops;
+    io->w = w;
+    io->fd = fd;
+    io->record = TLS_RECORD;
+    io->ssl = b ? SSL_new(ctx) : NULL;
+    if (!io->ssl) {
+        BIO_free(b);
+        return ERR_NOMEM;
+    }
+    BIO_set_data(b, io);
+    BIO_set_init(b, 1);
+    SSL_set_bio(io->ssl, b, b);
+    SSL_set_app_data(io->ssl, io);
+    if (early.n) {
+        io->kept = malloc(early.n);
+        if (!io->kept)
+            return ERR_NOMEM;
+        memcpy(io->kept, early.p, early.n);
+        io->feed = io->kept;
+        io->feed_n = early.n;
+    }
+    return OK;
+}
+
+void tls_io_done(struct tls_io *io)
+{
+    SSL_free(io->ssl);
+    free(io->kept);
+    free(io->out);
+    free(io->why);
+    ERR_clear_error();
+}
+
+void tls_io_fail(struct tls_io *io, const char *text)
+{
+    if (!io->why)
+        io->why = strdup(text);
+    io->broken = true;
+}
+
+/* ---- the socket ---- */
+
+ssize_t tls_io_receive(struct tls_io *io, size_t want)
+{
+    ssize_t n;
+    if (want < RECEIVE_LEAST)
+        want = RECEIVE_LEAST;
+    if (want > TLS_IN)
+        want = TLS_IN;
+    do
+        n = recv(io->fd, io->w->in, want, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return ERR_CLOSED;
+    if (n < 0)
+        return errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
+    io->feed = io->w->in;
+    io->feed_n = (size_t)n;
+    return n;
+}
+
+bool tls_io_keep(struct tls_io *io)
+{
+    if (!io->feed_n) {
+        free(io->kept);
+        io->kept = NULL;
+        return true;
+    }
+    if (io->kept && io->feed >= io->kept && io->feed != io->w->in)
+        return true;
+    char *p = malloc(io->feed_n);
+    if (!p)
+        return false;
+    memcpy(p, io->feed, io->feed_n);
+    free(io->kept);
+    io->kept = p;
+    io->feed = p;
+    return true;
+}
+
+/* Puts what the worker's buffer holds behind what waits already. */
+static bool queue(struct tls_io *io)
+{
+    struct tls_worker *w = io->w;
+    size_t need = io->out_n + w->out_n;
+    if (!w->out_n)
+        return true;
+    if (io->out_at) {
+        memmove(io->out, io->out + io->out_at, io->out_n);
+        io->out_at = 0;
+    }
+    if (need > OUT_LIMIT)
+        return false;
+    if (need > io->out_cap) {
+        char *p = realloc(io->out, need);
+        if (!p)
+            return false;
+        io->out = p;
+        io->out_cap = need;
+    }
+    memcpy(io->out + io->out_n, w->out, w->out_n);
+    io->out_n = need;
+    w->out_n = 0;
+    return true;
+}
+
+static ssize_t send_bytes(struct tls_io *io, const char *p, size_t n, bool more)
+{
+    ssize_t sent;
+    do
+        sent = send(io->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno == EAGAIN)
+        return 0;
+    return sent;
+}
+
+/* OK, ERR_AGAIN (the rest is kept), ERR_SYS. */
+static int push(struct tls_io *io, bool more)
+{
+    struct tls_worker *w = io->w;
+    if (!io->out_n) {
+        if (!w->out_n)
+            return OK;
+        ssize_t n = send_bytes(io, w->out, w->out_n, more);
+        if (n < 0) {
+            w->out_n = 0;
+            return ERR_SYS;
+        }
+        if ((size_t)n == w->out_n) {
+            w->out_n = 0;
+            return OK;
+        }
+        io->blocked = true;
+        memmove(w->out, w->out + n, w->out_n - (size_t)n);
+        w->out_n -= (size_t)n;
+        if (queue(io))
+            return ERR_AGAIN;
+        w->out_n = 0;
+        errno = ENOMEM;
+        return ERR_SYS;
+    }
+    if (!queue(io)) {
+        w->out_n = 0;
+        errno = ENOMEM;
+        return ERR_SYS;
+    }
+    ssize_t n = send_bytes(io, io->out + io->out_at, io->out_n, more);
+    if (n < 0)
+        return ERR_SYS;
+    io->out_at += (size_t)n;
+    io->out_n -= (size_t)n;
+    io->blocked = io->out_n > 0;
+    if (io->blocked)
+        return ERR_AGAIN;
+    free(io->out);
+    io->out = NULL;
+    io->out_at = io->out_cap = 0;
+    return OK;
+}
+
+/* ---- the transport ---- */
+
+static int handshake_failed(struct tls_io *io)
+{
+    char text[200];
+    if (!io->why) {
+        tls_error_text(text, sizeof(text));
+        tls_io_fail(io, text);
+    }
+    ERR_clear_error();
+    io->broken = true;
+    push(io, false); /* the alert, if it goes at once */
+    return ERR_SYNTAX;
+}
+
+/* Answers that nobody waits for yet (tickets, a client's Finished) go with what is written next. */
+static int handshake_over(struct tls_io *io)
+{
+    io->done = true;
+    io->small = SMALL_TOTAL;
+    io->wrote = loop_now(io->w->loop);
+    if (!tls_io_keep(io) || !queue(io)) {
+        tls_io_fail(io, "no memory");
+        io->w->out_n = 0;
+        return ERR_NOMEM;
+    }
+    return OK;
+}
+
+int tls_io_handshake(struct transport *t)
+{
+    struct tls_io *io = tls_io_of(t);
+    bool more = true;
+    for (;;) {
+        ERR_clear_error();
+        int r = SSL_do_handshake(io->ssl);
+        if (r == 1)
+            return handshake_over(io);
+        if (SSL_get_error(io->ssl, r) != SSL_ERROR_WANT_READ || io->broken)
+            return handshake_failed(io);
+        int rc = push(io, false);
+        if (rc == ERR_SYS)
+            return rc;
+        if (!more)
+            return ERR_AGAIN;
+        ssize_t n = tls_io_receive(io, TLS_IN);
+        if (n < 0)
+            return (int)n;
+        more = n == TLS_IN;
+    }
+}
+
+/* After SSL_read gave nothing. > 0: it wants more bytes. */
+static int read_failed(struct tls_io *io, int r)
+{
+    switch (SSL_get_error(io->ssl, r)) {
+    case SSL_ERROR_WANT_READ:
+        return 1;
+    case SSL_ERROR_ZERO_RETURN:
+        io->ended = true;
+        return ERR_CLOSED;
+    default:
+        ERR_clear_error();
+        io->broken = true;
+        errno = EPROTO;
+        return ERR_SYS;
+    }
+}
+
+/* Opens records out of the feed until that is empty or dst is full. How much there is, or an error when there is none. */
+static ssize_t open_records(struct tls_io *io, char *dst, size_t cap)
+{
+    size_t got = 0;
+    int rc = 1;
+    while (got < cap && (io->feed_n || SSL_has_pending(io->ssl))) {
+        size_t n;
+        ERR_clear_error();
+        int r = SSL_read_ex(io->ssl, dst + got, cap - got, &n);
+        if (r == 1) {
+            got += n;
+            continue;
+        }
+        rc = read_failed(io, r);
+        if (rc < 0 || !io->feed_n)
+            break;
+    }
+    return got ? (ssize_t)got : rc < 0 ? rc : 0;
+}
+
+ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
+{
+    struct tls_io *io = tls_io_of(t);
+    size_t got = 0;
+    ssize_t n = 0;
+    bool drained = false;
+    if (io->ended)
+        return ERR_CLOSED;
+    while (!io->broken && got < cap) {
+        n = open_records(io, dst + got, cap - got);
+        if (n < 0)
+            break;
+        got += (size_t)n;
+        if (got == cap || drained)
+            break;
+        size_t want = cap - got < TLS_IN ? cap - got : TLS_IN;
+        n = tls_io_receive(io, want);
+        if (n < 0)
+            break;
+        drained = (size_t)n < want;
+    }
+    if (io->w->out_n || (io->out_n && !got)) /* what reading made us say, or what waited for something to go with */
+        push(io, false);
+    if (!tls_io_keep(io)) {
+        errno = ENOMEM;
+        return ERR_SYS;
+    }
+    if (got)
+        return (ssize_t)got;
+    if (n == ERR_CLOSED && !io->ended) {
+        errno = ECONNRESET; /* cut without the end that the protocol has for it (RFC 8446 section 6.1) */
+        return ERR_SYS;
+    }
+    return n < 0 ? n : ERR_AGAIN;
+}
+
+/* The next record: out of one piece where it lies, or gathered from several. */
+struct cursor {
+    const struct iovec *iov;
+    int n;
+    size_t at;
+};
+
+static slice next_record(struct tls_io *io, struct cursor *c, size_t size)
+{
+    size_t n = 0;
+    while (c->n && c->at == c->iov->iov_len) {
+        c->iov++;
+        c->n--;
+        c->at = 0;
+    }
+    if (!c->n)
+        return SLICE_NONE;
+    size_t left = c->iov->iov_len - c->at;
+    const char *p = (const char *)c->iov->iov_base + c->at;
+    if (left >= size || c->n == 1) {
+        n = left < size ? left : size;
+        c->at += n;
+        return slice_of(p, n);
+    }
+    while (c->n && n < size) {
+        left = c->iov->iov_len - c->at;
+        size_t k = left < size - n ? left : size - n;
+        memcpy(io->w->gather + n, (const char *)c->iov->iov_base + c->at, k);
+        n += k;
+        c->at += k;
+        if (c->at < c->iov->iov_len)
+            break;
+        c->iov++;
+        c->n--;
+        c->at = 0;
+    }
+    return slice_of(io->w->gather, n);
+}
+
+/* Small records first: the peer can open what one segment brought. Full ones when it flows. */
+static size_t record_size(struct tls_io *io, size_t total)
+{
+    uint64_t now = loop_now(io->w->loop);
+    if (now - io->wrote > SMALL_AFTER_MS)
+        io->small = SMALL_TOTAL;
+    io->wrote = now;
+    if (!io->small || total <= WHOLE_AT_MOST)
+        return io->record;
+    io->small = io->small > SMALL_RECORD ? io->small - SMALL_RECORD : 0;
+    return SMALL_RECORD < io->record ? SMALL_RECORD : io->record;
+}
+
+ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool more)
+{
+    struct tls_io *io = tls_io_of(t);
+    struct cursor c = { iov, n, 0 };
+    size_t total = 0, taken = 0;
+    if (io->broken || io->shut) {
+        errno = EPIPE;
+        return -1;
+    }
+    if (io->blocked && push(io, false) == ERR_AGAIN) {
+        errno = EAGAIN;
+        return -1;
+    }
+    for (int i = 0; i < n; i++)
+        total += iov[i].iov_len;
+    size_t limit = io->out_n ? TLS_RECORD : TLS_TAKE;
+    while (taken < total && taken < limit) {
+        slice r = next_record(io, &c, record_size(io, total));
+        size_t done;
+        ERR_clear_error();
+        if (SSL_write_ex(io->ssl, r.p, r.n, &done) != 1 || done != r.n) {
+            ERR_clear_error();
+            io->broken = true;
+            io->w->out_n = 0;
+            errno = EPIPE;
+            return -1;
+        }
+        taken += r.n;
+    }
+    return push(io, more) == ERR_SYS ? -1 : (ssize_t)taken;
+}
+
+int tls_io_flush(struct transport *t)
+{
+    struct tls_io *io = tls_io_of(t);
+    return io->out_n ? push(io, false) : OK;
+}
+
+void tls_io_end_write(struct transport *t)
+{
+    struct tls_io *io = tls_io_of(t);
+    if (io->done && !io->broken && !io->shut) {
+        ERR_clear_error();
+        SSL_shutdown(io->ssl);
+        ERR_clear_error();
+        push(io, false);
+    }
+    io->shut = true;
+    shutdown(io->fd, SHUT_WR);
+}
+
+slice tls_io_protocol(const struct transport *t)
+{
+    const unsigned char *p = NULL;
+    unsigned int n = 0;
+    SSL_get0_alpn_selected(tls_io_of(t)->ssl, &p, &n);
+    return slice_of((const char *)p, n);
+}
+
+const char *tls_io_why(const struct transport *t)
+{
+    const struct tls_io *io = tls_io_of(t);
+    return io->why ? io->why : "no reason known";
+}

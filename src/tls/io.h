@@ -1,0 +1,56 @@
+/*
+ * The part of a TLS transport that servers and clients share: records between a socket and OpenSSL.
+ *
+ * OpenSSL reads from and writes to memory of ours (a BIO method over the worker's buffers): one recv brings all records
+ * that wait, one send takes all that one call has sealed. What cannot be opened or sent yet moves to memory of the
+ * connection's own; both are bounded, an idle connection has neither.
+ */
+#ifndef TLS_IO_H
+#define TLS_IO_H
+
+#include "net/transport.h"
+#include "tls/worker.h"
+
+struct tls_io {
+    struct transport t;
+    SSL *ssl;
+    struct tls_worker *w;
+    int fd;
+    const char *feed; /* what OpenSSL reads next: in the worker's buffer during a call, in `kept` between calls */
+    size_t feed_n;
+    char *kept;
+    char *out; /* sealed and not with the kernel */
+    size_t out_at, out_n, out_cap;
+    char *why;
+    uint64_t wrote;   /* mono ms of the last write */
+    uint32_t small;   /* bytes that still go in small records */
+    uint32_t record;  /* largest record */
+    bool blocked; /* the kernel had no room for all of `out` */
+    bool done, broken, shut, ended;
+};
+
+/* Embeds; `ops` decides the rest. OK or ERR_NOMEM. */
+int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_worker *w, SSL_CTX *ctx, int fd,
+                slice early);
+void tls_io_done(struct tls_io *io);
+
+int tls_io_handshake(struct transport *t);
+ssize_t tls_io_read(struct transport *t, char *dst, size_t cap);
+ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool more);
+int tls_io_flush(struct transport *t);
+void tls_io_end_write(struct transport *t);
+slice tls_io_protocol(const struct transport *t);
+const char *tls_io_why(const struct transport *t);
+
+static inline struct tls_io *tls_io_of(const struct transport *t)
+{
+    return (struct tls_io *)(void *)(char *)t; /* its first member */
+}
+
+/* One recv into the worker's buffer behind nothing; feed is empty. > 0, ERR_AGAIN, ERR_CLOSED, ERR_SYS. */
+ssize_t tls_io_receive(struct tls_io *io, size_t want);
+/* Keeps what is left of the feed beyond this call. false: no memory. */
+bool tls_io_keep(struct tls_io *io);
+void tls_io_fail(struct tls_io *io, const char *text);
+
+#endif

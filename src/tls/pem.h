@@ -1,0 +1,21 @@
+/*
+ * Certificates, keys and lists out of PEM text.
+ */
+#ifndef TLS_PEM_H
+#define TLS_PEM_H
+
+#include <openssl/ssl.h>
+
+#include "base/slice.h"
+
+/* The first certificate, and those behind it as *rest (NULL: none); both are the caller's. NULL: OpenSSL's queue says why. */
+X509 *pem_chain(slice text, STACK_OF(X509) **rest);
+/* A private key; each line of `passwords` is tried. NULL: OpenSSL's queue says why. */
+EVP_PKEY *pem_key(slice text, slice passwords);
+/* Adds all revocation lists. false: there is none, or one is broken. */
+bool pem_crls(slice text, X509_STORE *store);
+EVP_PKEY *pem_dh(slice text);
+/* Does the text hold a block of this name ("CERTIFICATE")? What follows BEGIN may have words before it. */
+bool pem_framed(slice text, slice name);
+
+#endif

@@ -1,0 +1,100 @@
+#include "tls/worker.h"
+
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "tls/ticket.h"
+
+struct tls_worker *tls_worker_new(struct loop *loop)
+{
+    struct tls_worker *w = calloc(1, sizeof(*w));
+    if (!w)
+        return NULL;
+    map_init(&w->contexts, false);
+    w->loop = loop;
+    return w;
+}
+
+static void context_free(struct tls_context *c)
+{
+    SSL_CTX_free(c->ctx);
+    free(c);
+}
+
+void tls_worker_free(struct tls_worker *w)
+{
+    if (!w)
+        return;
+    for (size_t i = 0; i < w->contexts.cap; i++) {
+        if (w->contexts.slots[i].value)
+            context_free(w->contexts.slots[i].value);
+    }
+    map_done(&w->contexts);
+    free(w->in);
+    free(w->out);
+    free(w->gather);
+    free(w);
+}
+
+static bool buffers(struct tls_worker *w)
+{
+    if (w->in && w->out && w->gather)
+        return true;
+    if (!w->in)
+        w->in = malloc(TLS_IN);
+    if (!w->out && (w->out = malloc(TLS_OUT)))
+        w->out_cap = TLS_OUT;
+    if (!w->gather)
+        w->gather = malloc(TLS_RECORD);
+    return w->in && w->out && w->gather;
+}
+
+struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *c)
+{
+    struct tls_context *t = map_get(&w->contexts, slice_of(c->key, TLS_KEY));
+    if (t)
+        return t;
+    if (!buffers(w))
+        return NULL;
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    memcpy(t->key, c->key, TLS_KEY);
+    int rc = tls_context_make(c, t);
+    if (rc == ERR_NOMEM || map_put(&w->contexts, slice_of(t->key, TLS_KEY), t) != OK) {
+        context_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all)
+{
+    struct map kept;
+    map_init(&kept, false);
+    for (size_t i = 0; i < w->contexts.cap; i++) {
+        struct tls_context *t = w->contexts.slots[i].value;
+        if (!t)
+            continue;
+        slice key = slice_of(t->key, TLS_KEY);
+        if (!all || !map_get(&all->by_key, key) || map_put(&kept, key, t) != OK)
+            context_free(t);
+    }
+    map_done(&w->contexts);
+    w->contexts = kept;
+}
+
+void tls_error_text(char *dst, size_t n)
+{
+    unsigned long e = ERR_peek_error();
+    char text[160];
+    ERR_error_string_n(e, text, sizeof(text));
+    if (e)
+        snprintf(dst, n, "SSL: %s", text);
+    else
+        snprintf(dst, n, "SSL: no further reason");
+    ERR_clear_error();
+}
