@@ -13,6 +13,8 @@ extern struct feature connection_vars_feature;     /* vars_connection.c */
 extern struct feature response_vars_feature;       /* vars_response.c */
 extern struct feature proxy_protocol_vars_feature; /* vars_proxy_protocol.c */
 
+extern struct feature ssl_vars_feature;            /* vars_tls.c */
+
 /* "http": how the client's request came. */
 slice exchange_scheme(const struct exchange *x);
 

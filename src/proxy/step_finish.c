@@ -19,7 +19,7 @@ enum step step_error(struct exchange *x, unsigned status)
 {
     step_drop_back(x);
     x->known = x->known < VAR_ROUTE ? x->known : VAR_UPSTREAM;
-    if (status == 400 || status == 408 || status == 413)
+    if (status == 400 || status == 408 || status == 413 || (status >= 494 && status <= 497))
         x->req.keep_alive = false; /* what the client goes on sending cannot be told from a request */
     if (reply_set(x, status, SLICE_NONE, SLICE_NONE, true) < 0) {
         worker_count(x->w, COUNT_MEMORY_REFUSED);

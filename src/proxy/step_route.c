@@ -2,11 +2,14 @@
  * Route: the virtual server by host, its server-level rewrite rules, then the location. Every pass (error_page,
  * internal redirects) comes through here again, with its own URI.
  */
+#include <string.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/transform.h"
 #include "proxy/location.h"
 #include "proxy/step.h"
+#include "tls/server.h"
 
 enum { PASSES_MAX = 10 };
 
@@ -80,11 +83,36 @@ enum step step_locate(struct exchange *x)
     return at_location(x, l);
 }
 
+/*
+ * What the handshake left open: a server that asks clients for certificates answers only those whose handshake was with
+ * its own policy (421, RFC 9110 section 15.5.20), and whose certificate is one (495, 496: 400 to the client).
+ */
+static unsigned tls_refusal(struct exchange *x)
+{
+    const struct tls_conf *want = x->server->tls, *had = tls_server_conf(x->client->tls);
+    if (!want->asks_clients)
+        return 0;
+    if (memcmp(want->policy, had->policy, TLS_KEY) != 0) {
+        exchange_log(x, LEVEL_INFO, "client attempted to request the server name different from the one that was negotiated");
+        return 421;
+    }
+    const char *why;
+    unsigned status = tls_client_refused(x->client->tls, &why);
+    if (status)
+        exchange_log(x, LEVEL_INFO, "%s", why);
+    return status;
+}
+
 enum step step_route(struct exchange *x)
 {
     if (!x->passes && !x->parent)
         x->server = route_server(x->client->listener, x, x->req.host);
     enter(x, x->server->base);
+    if (x->client->tls && !x->passes && !x->parent) {
+        unsigned status = tls_refusal(x);
+        if (status)
+            return step_error(x, status);
+    }
     enum verdict v = server_rules(x);
     if (v != VERDICT_NEXT)
         return step_verdict(x, v, STEP_POLICIES);

@@ -110,7 +110,13 @@ static int secret(struct conf_ctx *cf, unsigned char out[TICKET_SECRET])
         }
         return OK;
     }
-    rand_bytes(out, TICKET_SECRET);
+    /* One thread of a master gathers: reloads go on with what its first configuration drew. */
+    static unsigned char drawn[TICKET_SECRET];
+    static bool has;
+    if (!has)
+        rand_bytes(drawn, TICKET_SECRET);
+    has = true;
+    memcpy(out, drawn, TICKET_SECRET);
     for (size_t i = 0; i < TICKET_SECRET; i++) {
         hex[2 * i] = digits[out[i] >> 4];
         hex[2 * i + 1] = digits[out[i] & 15];

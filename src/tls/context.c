@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -143,6 +144,24 @@ int tls_use_crl(SSL_CTX *ctx, const struct tls_file *f, struct tls_context *out)
     return OK;
 }
 
+/* Where a context keeps its OCSP response: length and bytes. */
+static void staple_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+    free(ptr);
+}
+
+static int staple_slot(void)
+{
+    static int index = -1;
+    int i = __atomic_load_n(&index, __ATOMIC_ACQUIRE), none = -1;
+    if (i >= 0)
+        return i;
+    i = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, staple_free);
+    if (!__atomic_compare_exchange_n(&index, &none, i, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        i = none;
+    return i;
+}
+
 static int on_verify(int ok, X509_STORE_CTX *store)
 {
     return 1; /* the result is looked at when a request comes: it is answered 400, not cut (as nginx) */
@@ -175,6 +194,38 @@ static int set_dh(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *ou
     return fail(out, "cannot use DH parameters", c->dhparam->path);
 }
 
+static int on_status(SSL *ssl, void *arg)
+{
+    size_t n = 0;
+    const unsigned char *p = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), staple_slot());
+    if (!p)
+        return SSL_TLSEXT_ERR_NOACK;
+    memcpy(&n, p, sizeof(n));
+    unsigned char *copy = OPENSSL_memdup(p + sizeof(n), n); /* OpenSSL frees it */
+    if (!copy)
+        return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)n);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int set_staple(SSL_CTX *ctx, const struct tls_conf *c)
+{
+    if (!c->stapling || !c->staple_file)
+        return OK;
+    size_t n = c->staple_file->text.n;
+    char *kept = malloc(sizeof(n) + n);
+    if (!kept)
+        return ERR_NOMEM;
+    memcpy(kept, &n, sizeof(n));
+    memcpy(kept + sizeof(n), c->staple_file->text.p, n);
+    if (!SSL_CTX_set_ex_data(ctx, staple_slot(), kept)) {
+        free(kept);
+        return ERR_NOMEM;
+    }
+    SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+    return OK;
+}
+
 static int set_lists(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
 {
     if (SSL_CTX_set_cipher_list(ctx, c->ciphers.p) != 1)
@@ -199,6 +250,8 @@ static int fill(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
         rc = set_verify(ctx, c, out);
     if (rc == OK)
         rc = set_dh(ctx, c, out);
+    if (rc == OK)
+        rc = set_staple(ctx, c);
     if (rc == OK)
         rc = session_install(ctx, c, out);
     if (rc == OK)

@@ -56,6 +56,7 @@ FILE_SETTER(set_client_ca, client_ca, "certificates of")
 FILE_SETTER(set_trusted, trusted, "certificates of")
 FILE_SETTER(set_crl, crl, "CRL")
 FILE_SETTER(set_dhparam, dhparam, "DH parameters")
+FILE_SETTER(set_staple, staple_file, "OCSP response")
 FILE_SETTER(set_ticket_key, ticket_keys, "ticket key")
 
 static int set_command(struct conf_ctx *cf, const struct conf_node *node, void *conf)
@@ -173,6 +174,8 @@ static const struct directive directives[] = {
           "A file of 48 or 80 random bytes that session tickets are sealed with, the same on all servers of a cluster. "
           "Of several the first seals, all open. Without, keys are generated, shared by workers and reloads, and "
           "replaced after each ssl_session_timeout."),
+    FILES("ssl_stapling_file", staple_file, false, set_staple, "ssl_stapling_file FILE;",
+          "An OCSP response (DER) that is sent to clients that ask for one, with ssl_stapling on."),
     {
         .name = "ssl_conf_command",
         .contexts = HS,
@@ -226,6 +229,8 @@ static const struct directive directives[] = {
          "only a wrong one is; optional_no_ca: whoever signed it, $ssl_client_verify tells."),
     SLOT("ssl_verify_depth", CONF_NUM, verify_depth, 0, 100, NULL, "1", NULL, "ssl_verify_depth NUMBER;",
          "How many authorities may stand between a client's certificate and one that is trusted."),
+    SLOT("ssl_stapling", CONF_FLAG, stapling, 0, 0, NULL, "off", NULL, "ssl_stapling on | off;",
+         "Whether the OCSP response of ssl_stapling_file is sent. Responses are not fetched."),
     SLOT("ssl_early_data", CONF_FLAG, early_data, 0, 0, NULL, "off", check_early_data, "ssl_early_data off;",
          "Requests in the first flight of a resumed handshake: not supported, because they can be replayed."),
 };

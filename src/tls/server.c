@@ -215,3 +215,27 @@ struct ssl_st *tls_server_ssl(const struct transport *t)
 {
     return server_of(t)->io.ssl;
 }
+
+/* nginx's class of results that optional_no_ca lets through: nobody we know has signed it. */
+static bool only_unknown(long r)
+{
+    return r == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT || r == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+           r == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY || r == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+}
+
+unsigned tls_client_refused(const struct transport *t, const char **why)
+{
+    const struct tls_server *s = server_of(t);
+    uint32_t verify = s->conf->verify;
+    long r = SSL_get_verify_result(s->io.ssl);
+    if (verify == TLS_VERIFY_OFF)
+        return 0;
+    if (!SSL_get0_peer_certificate(s->io.ssl)) {
+        *why = "client sent no required SSL certificate";
+        return verify == TLS_VERIFY_ON ? 496 : 0;
+    }
+    if (r == X509_V_OK || (verify == TLS_VERIFY_NO_CA && only_unknown(r)))
+        return 0;
+    *why = X509_verify_cert_error_string(r);
+    return 495;
+}

@@ -35,6 +35,9 @@ slice tls_server_name(const struct transport *t);
 /* OpenSSL's object, for $ssl_*. */
 struct ssl_st *tls_server_ssl(const struct transport *t);
 
+/* Of a server that asks for certificates: 0, or 495 (a wrong one) or 496 (none), and why for the log. */
+unsigned tls_client_refused(const struct transport *t, const char **why);
+
 /* context.c: the calls that a context makes back. */
 void tls_server_hooks(SSL_CTX *ctx);
 
