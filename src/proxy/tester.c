@@ -32,10 +32,21 @@ static bool longer_prefix(const struct location_build *level, const struct locat
     return false;
 }
 
+static bool has_letter(slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (ascii_alpha(s.p[i]))
+            return true;
+    }
+    return false;
+}
+
 /* A ^~ location that catches every path that the expression could match. */
 static const struct location_build *caught_by(const struct location_build *level, const struct location_build *l)
 {
     slice literal = regex_literal_prefix(l->path);
+    if (l->icase && has_letter(literal))
+        return NULL; /* it also matches what begins with /STATIC/, and ^~ /static/ does not catch that */
     for (const struct location_build *p = level->children; p && literal.n; p = p->next) {
         if (p->kind == LOCATION_PREFIX && p->noregex && slice_starts(literal, p->path) &&
             !longer_prefix(level, p, literal))

@@ -7,26 +7,42 @@
 #include "proxy/tester.h"
 
 #include "base/attr.h"
+#include "base/regex_proof.h"
+#include "proxy/tester_priv.h"
 
-#define WARN(cf, pos, hint, ...) conf_diag_add((cf)->diag, CONF_WARN, (pos), (hint), __VA_ARGS__)
-
-static bool is(const struct conf_node *n, const char *name)
+bool text_is(const struct conf_node *n, const char *name)
 {
     return slice_eq(n->name, slice_str(name));
 }
 
-static slice arg(const struct conf_node *n, uint32_t i)
+slice text_arg(const struct conf_node *n, uint32_t i)
 {
     return i < n->nargs ? n->args[i].text : SLICE_NONE;
 }
 
-static const struct conf_node *child(const struct conf_node *level, const char *name)
+const struct conf_node *text_child(const struct conf_node *block, const char *name)
 {
-    for (const struct conf_node *n = level->children; n; n = n->next) {
-        if (is(n, name))
+    for (const struct conf_node *n = block->children; n; n = n->next) {
+        if (text_is(n, name))
             return n;
     }
     return NULL;
+}
+
+slice text_place(struct conf_ctx *cf, const struct conf_node *n, const struct conf_node *from)
+{
+    if (n->pos.file == from->pos.file || !n->pos.file)
+        return arena_printf(cf->arena, "line %u", n->pos.line);
+    return arena_printf(cf->arena, "%.*s:%u", SLICE_FMT(n->pos.file->path), n->pos.line);
+}
+
+const struct conf_node *text_next(const struct conf_node *n, const struct conf_node *top)
+{
+    if (n->children)
+        return n->children;
+    while (n != top && !n->next)
+        n = n->parent;
+    return n == top ? NULL : n->next;
 }
 
 /* ---- fields lost by inheritance ---- */
@@ -34,7 +50,7 @@ static const struct conf_node *child(const struct conf_node *level, const char *
 static bool sets_field(const struct conf_node *level, const char *directive, slice field)
 {
     for (const struct conf_node *n = level->children; n; n = n->next) {
-        if (is(n, directive) && slice_ieq(arg(n, 0), field))
+        if (text_is(n, directive) && slice_ieq(text_arg(n, 0), field))
             return true;
     }
     return false;
@@ -44,7 +60,7 @@ static bool sets_field(const struct conf_node *level, const char *directive, sli
 static const struct conf_node *level_around(const struct conf_node *level, const char *directive)
 {
     for (const struct conf_node *l = level->parent; l; l = l->parent) {
-        if (child(l, directive))
+        if (text_child(l, directive))
             return l;
     }
     return NULL;
@@ -54,23 +70,23 @@ static const struct conf_node *level_around(const struct conf_node *level, const
 static bool merges(const struct conf_node *level, const char *inherit)
 {
     for (const struct conf_node *l = level; l; l = l->parent) {
-        const struct conf_node *n = child(l, inherit);
+        const struct conf_node *n = text_child(l, inherit);
         if (n)
-            return !slice_eq(arg(n, 0), SLICE("on"));
+            return !slice_eq(text_arg(n, 0), SLICE("on"));
     }
     return false;
 }
 
 static void check_lost(struct conf_ctx *cf, const struct conf_node *level, const char *directive, const char *fix)
 {
-    const struct conf_node *own = child(level, directive), *outer = own ? level_around(level, directive) : NULL;
+    const struct conf_node *own = text_child(level, directive), *outer = own ? level_around(level, directive) : NULL;
     for (const struct conf_node *n = outer ? outer->children : NULL; n; n = n->next) {
-        if (!is(n, directive) || sets_field(level, directive, arg(n, 0)))
+        if (!text_is(n, directive) || sets_field(level, directive, text_arg(n, 0)))
             continue;
-        slice hint = arena_printf(
-            cf->arena, "a level that has a %s of its own inherits none: \"%.*s\" of line %u is lost here; %s",
-            directive, SLICE_FMT(arg(n, 0)), n->pos.line, fix);
-        WARN(cf, own->pos, hint, "%s drops what the level around it sets", directive);
+        slice hint =
+            arena_printf(cf->arena, "a level that has a %s of its own inherits none: \"%.*s\" of %.*s is lost here; %s",
+                         directive, SLICE_FMT(text_arg(n, 0)), SLICE_FMT(text_place(cf, n, own)), fix);
+        TESTER_WARN(cf, own->pos, hint, "%s drops what the level around it sets", directive);
         return;
     }
 }
@@ -79,7 +95,7 @@ static void check_fields(struct conf_ctx *cf, const struct conf_node *level)
 {
     if (!merges(level, "add_header_inherit"))
         check_lost(cf, level, "add_header", "repeat it, or say \"add_header_inherit merge\"");
-    if (child(level, "proxy_pass"))
+    if (text_child(level, "proxy_pass"))
         check_lost(cf, level, "proxy_set_header", "repeat it");
 }
 
@@ -93,100 +109,24 @@ static bool ends_in_slash(slice s)
 /* The path of a prefix location, or nothing. */
 static slice prefix_of(const struct conf_node *location)
 {
-    if (location->nargs == 1 && slice_starts(arg(location, 0), SLICE("/")))
-        return arg(location, 0);
-    return location->nargs == 2 && slice_eq(arg(location, 0), SLICE("^~")) ? arg(location, 1) : SLICE_NONE;
+    if (location->nargs == 1 && slice_starts(text_arg(location, 0), SLICE("/")))
+        return text_arg(location, 0);
+    if (location->nargs == 1 && slice_starts(text_arg(location, 0), SLICE("^~")))
+        return slice_from(text_arg(location, 0), 2);
+    return location->nargs == 2 && slice_eq(text_arg(location, 0), SLICE("^~")) ? text_arg(location, 1) : SLICE_NONE;
 }
 
 static void check_alias(struct conf_ctx *cf, const struct conf_node *location)
 {
-    const struct conf_node *n = child(location, "alias");
-    slice path = prefix_of(location), to = n ? arg(n, 0) : SLICE_NONE;
+    const struct conf_node *n = text_child(location, "alias");
+    slice path = prefix_of(location), to = n ? text_arg(n, 0) : SLICE_NONE;
     if (!path.n || !to.n || slice_find(to, '$') >= 0 || ends_in_slash(path) == ends_in_slash(to))
         return;
     const char *rest = ends_in_slash(path) ? "x" : "x/y";
     slice hint = arena_printf(cf->arena, "\"%.*s%s\" is looked for at \"%.*s%s\": let both end in a slash",
                               SLICE_FMT(path), rest, SLICE_FMT(to), rest);
-    WARN(cf, n->pos, hint, "alias \"%.*s\" in location \"%.*s\" joins paths in a way that surprises", SLICE_FMT(to),
-         SLICE_FMT(path));
-}
-
-/* ---- if ---- */
-
-/* The rewrite module's own lines run in their order; everything else of an `if` is configuration. */
-static const struct conf_node *configuration_in(const struct conf_node *block)
-{
-    static const char *const program[] = { "return", "rewrite",     "set",
-                                           "break",  "rewrite_log", "uninitialized_variable_warn" };
-    for (const struct conf_node *n = block->children; n; n = n->next) {
-        bool runs = false;
-        for (size_t i = 0; i < array_len(program) && !runs; i++)
-            runs = is(n, program[i]);
-        if (!runs)
-            return n;
-    }
-    return NULL;
-}
-
-/* The value of `($variable OP VALUE)`, the parenthesis taken off; it may stand by itself behind a quoted one. */
-static slice compared(const struct conf_node *n)
-{
-    slice value = arg(n, 2);
-    if (n->nargs == 3 && value.n && value.p[value.n - 1] == ')')
-        return slice_upto(value, value.n - 1);
-    return n->nargs == 4 && slice_eq(arg(n, 3), SLICE(")")) ? value : SLICE_NONE;
-}
-
-/* `if ($v = a)` and `if ($v = b)` are never both true. */
-static bool exclude_each_other(const struct conf_node *a, const struct conf_node *b)
-{
-    slice x = compared(a), y = compared(b);
-    return x.p && y.p && slice_eq(arg(a, 0), arg(b, 0)) && slice_eq(arg(a, 1), SLICE("=")) &&
-           slice_eq(arg(b, 1), SLICE("=")) && !slice_eq(x, y) && slice_find(x, '$') < 0 && slice_find(y, '$') < 0;
-}
-
-/* Once an `if` is taken its configuration is the request's: that of an earlier one is gone. */
-static void check_two_ifs(struct conf_ctx *cf, const struct conf_node *location, const struct conf_node *later)
-{
-    for (const struct conf_node *n = location->children; n != later; n = n->next) {
-        const struct conf_node *lost = is(n, "if") ? configuration_in(n) : NULL;
-        if (!lost || exclude_each_other(n, later))
-            continue;
-        slice hint =
-            arena_printf(cf->arena,
-                         "when both conditions hold, the \"%.*s\" of line %u has no effect: the last \"if\" that "
-                         "is taken replaces the configuration of the others; set a variable, or use \"map\"",
-                         SLICE_FMT(lost->name), lost->pos.line);
-        WARN(cf, later->pos, hint, "this \"if\" undoes the one in line %u", n->pos.line);
-        return;
-    }
-}
-
-/* "=" compares text: an expression on its right side was meant for "~". */
-static void check_comparison(struct conf_ctx *cf, const struct conf_node *n)
-{
-    slice op = arg(n, 1), value = compared(n);
-    if (value.n < 2 || (!slice_eq(op, SLICE("=")) && !slice_eq(op, SLICE("!="))))
-        return;
-    bool anchored = value.p[0] == '^' || value.p[value.n - 1] == '$';
-    if (slice_find(value, '|') < 0 && !anchored)
-        return;
-    WARN(cf, n->pos, SLICE("\"=\" and \"!=\" compare text, \"~\" and \"!~\" match an expression"),
-         "the condition compares with the text \"%.*s\"", SLICE_FMT(value));
-}
-
-static void check_if(struct conf_ctx *cf, const struct conf_node *n)
-{
-    const struct conf_node *location = n->parent, *lines = configuration_in(n);
-    check_comparison(cf, n);
-    if (!lines || !is(location, "location"))
-        return;
-    const struct conf_node *tried = child(location, "try_files");
-    if (tried && !child(n, "return"))
-        WARN(cf, n->pos,
-             arena_printf(cf->arena, "inside it the location's try_files of line %u does not run", tried->pos.line),
-             "this \"if\" turns try_files off");
-    check_two_ifs(cf, location, n);
+    TESTER_WARN(cf, n->pos, hint, "alias \"%.*s\" in location \"%.*s\" joins paths in a way that surprises",
+                SLICE_FMT(to), SLICE_FMT(path));
 }
 
 /* ---- behind a return ---- */
@@ -195,27 +135,98 @@ static void check_if(struct conf_ctx *cf, const struct conf_node *n)
 static const struct conf_node *first_location(const struct conf_node *server)
 {
     for (const struct conf_node *n = server->children; n; n = n->next) {
-        if (is(n, "location") && !slice_starts(arg(n, 0), SLICE("@")))
+        if (text_is(n, "location") && !slice_starts(text_arg(n, 0), SLICE("@")))
             return n;
     }
     return NULL;
 }
 
-/* A server's own lines run before a location is looked for. Behind a condition, a `break` or a rewrite nothing can be
- * told, and an error_page may lead to a location again. */
-static void check_return(struct conf_ctx *cf, const struct conf_node *server)
+static bool redirects(const struct conf_node *n)
 {
-    const struct conf_node *location = first_location(server), *n = server->children;
-    while (n && !is(n, "return") && !is(n, "if") && !is(n, "break") && !is(n, "rewrite"))
-        n = n->next;
-    if (!location || !n || !is(n, "return") || child(server, "error_page"))
+    slice to = text_arg(n, 1), flag = text_arg(n, 2);
+    return slice_eq(flag, SLICE("permanent")) || slice_eq(flag, SLICE("redirect")) ||
+           slice_starts(to, SLICE("http://")) || slice_starts(to, SLICE("https://")) ||
+           slice_starts(to, SLICE("$scheme"));
+}
+
+/* Lines that may end the server's rules in another way, or lead somewhere else. */
+static bool leads_on(const struct conf_node *n)
+{
+    return text_is(n, "if") || text_is(n, "break") || text_is(n, "rewrite");
+}
+
+static void check_answered(struct conf_ctx *cf, const struct conf_node *server, const struct conf_node *n)
+{
+    const struct conf_node *location = first_location(server);
+    if (!location || text_child(server, "error_page") || text_child(server->parent, "error_page"))
         return;
     slice hint =
         arena_printf(cf->arena,
-                     "the \"return\" of line %u answers every request of the server before a location is looked "
-                     "for; put it into \"location / { }\"",
-                     n->pos.line);
-    WARN(cf, location->pos, hint, "the locations of this server are never used");
+                     "the \"%.*s\" of %.*s answers every request of the server before a location is looked for; "
+                     "put it into \"location / { }\"",
+                     SLICE_FMT(n->name), SLICE_FMT(text_place(cf, n, location)));
+    TESTER_WARN(cf, location->pos, hint, "the locations of this server are never used");
+}
+
+/* Can a request come to a location otherwise than by the path that the server's rules gave it? */
+static bool other_ways(const struct conf_node *server)
+{
+    static const char *const ways[] = { "error_page", "try_files", "auth_request", "mirror", "internal" };
+    for (const struct conf_node *n = text_next(server, server); n; n = text_next(n, server)) {
+        if (text_is(n, "rewrite") && n->parent != server)
+            return true;
+        for (size_t i = 0; i < array_len(ways); i++) {
+            if (text_is(n, ways[i]))
+                return true;
+        }
+    }
+    return text_child(server->parent, "error_page");
+}
+
+/* The path of a location that takes exactly or as a prefix what it names, or nothing. */
+static slice literal_of(const struct conf_node *location, bool *exact)
+{
+    *exact = location->nargs == 2 && slice_eq(text_arg(location, 0), SLICE("="));
+    return *exact ? text_arg(location, 1) : prefix_of(location);
+}
+
+/* `rewrite ^ /one/path last`: no other path is looked for. */
+static void check_rewritten(struct conf_ctx *cf, const struct conf_node *server, const struct conf_node *n)
+{
+    slice to = text_arg(n, 1);
+    if (!slice_starts(to, SLICE("/")) || ends_in_slash(to) || slice_find(to, '$') >= 0 || slice_find(to, '?') >= 0 ||
+        slice_find(to, '%') >= 0 || other_ways(server))
+        return;
+    for (const struct conf_node *l = server->children; l; l = l->next) {
+        bool exact;
+        slice path = text_is(l, "location") ? literal_of(l, &exact) : SLICE_NONE;
+        if (!path.n || (exact ? slice_eq(to, path) : slice_starts(to, path)))
+            continue;
+        slice hint =
+            arena_printf(cf->arena,
+                         "the \"rewrite\" of %.*s leads every request of the server to \"%.*s\" before a location is "
+                         "looked for; put it into \"location / { }\"",
+                         SLICE_FMT(text_place(cf, n, l)), SLICE_FMT(to));
+        TESTER_WARN(cf, l->pos, hint, "location \"%.*s\" is never used", SLICE_FMT(path));
+        return;
+    }
+}
+
+/* A server's own lines run before a location is looked for. Behind a condition, a `break` or a rewrite nothing can be
+ * told, and an error_page may lead to a location again. */
+static void check_rules(struct conf_ctx *cf, const struct conf_node *server)
+{
+    const struct conf_node *n = server->children;
+    while (n && !text_is(n, "return") && !leads_on(n))
+        n = n->next;
+    if (!n)
+        return;
+    if (text_is(n, "return"))
+        check_answered(cf, server, n);
+    else if (text_is(n, "rewrite") && regex_matches_paths(text_arg(n, 0)) && redirects(n))
+        check_answered(cf, server, n);
+    else if (text_is(n, "rewrite") && regex_matches_paths(text_arg(n, 0)) && n->nargs == 3)
+        check_rewritten(cf, server, n);
 }
 
 /* ---- maps ---- */
@@ -240,10 +251,10 @@ static bool reads(slice text, slice name)
 
 static bool map_reads(const struct conf_node *map, slice name)
 {
-    if (reads(arg(map, 0), name))
+    if (reads(text_arg(map, 0), name))
         return true;
     for (const struct conf_node *n = map->children; n; n = n->next) {
-        if (reads(arg(n, 0), name))
+        if (reads(text_arg(n, 0), name))
             return true;
     }
     return false;
@@ -257,7 +268,7 @@ static void check_maps(struct conf_ctx *cf, const struct conf_node *http)
     const struct conf_node *left[MAPS_MAX];
     size_t n = 0, before;
     for (const struct conf_node *m = http->children; m && n < MAPS_MAX; m = m->next) {
-        if (is(m, "map") && m->nargs == 2 && arg(m, 1).n > 1)
+        if (text_is(m, "map") && m->nargs == 2 && text_arg(m, 1).n > 1)
             left[n++] = m;
     }
     do {
@@ -265,19 +276,21 @@ static void check_maps(struct conf_ctx *cf, const struct conf_node *http)
         for (size_t i = 0; i < n; i++) {
             bool waits = false;
             for (size_t j = 0; j < n && !waits; j++)
-                waits = map_reads(left[i], slice_from(arg(left[j], 1), 1));
+                waits = map_reads(left[i], slice_from(text_arg(left[j], 1), 1));
             if (!waits)
                 left[i--] = left[--n];
         }
     } while (n && n < before);
     for (size_t i = 0; i < n; i++) {
-        slice name = slice_from(arg(left[i], 1), 1);
+        slice name = slice_from(text_arg(left[i], 1), 1);
         for (size_t j = 0; j < n; j++) {
             if (!map_reads(left[j], name))
                 continue;
-            slice hint = arena_printf(cf->arena, "\"%.*s\" of line %u reads it; such a request is answered by an error",
-                                      SLICE_FMT(arg(left[j], 1)), left[j]->pos.line);
-            WARN(cf, left[i]->pos, hint, "the map of \"$%.*s\" may need its own value", SLICE_FMT(name));
+            slice hint = arena_printf(cf->arena,
+                                      "\"%.*s\" of %.*s reads it: in such a circle it is empty, and the error log "
+                                      "says so; let one of them read something else",
+                                      SLICE_FMT(text_arg(left[j], 1)), SLICE_FMT(text_place(cf, left[j], left[i])));
+            TESTER_WARN(cf, left[i]->pos, hint, "the map of \"$%.*s\" may need its own value", SLICE_FMT(name));
             break;
         }
     }
@@ -288,12 +301,12 @@ static void check_maps(struct conf_ctx *cf, const struct conf_node *http)
 static void check_level(struct conf_ctx *cf, const struct conf_node *n)
 {
     check_fields(cf, n);
-    if (is(n, "location"))
+    if (text_is(n, "location"))
         check_alias(cf, n);
-    else if (is(n, "if"))
-        check_if(cf, n);
-    else if (is(n, "server"))
-        check_return(cf, n);
+    else if (text_is(n, "if"))
+        tester_if(cf, n);
+    else if (text_is(n, "server"))
+        check_rules(cf, n);
 }
 
 void tester_text(struct conf_ctx *cf, const struct conf_node *http)
@@ -301,7 +314,7 @@ void tester_text(struct conf_ctx *cf, const struct conf_node *http)
     const struct conf_node *n = http->children;
     check_maps(cf, http);
     while (n) {
-        bool level = is(n, "server") || is(n, "location") || is(n, "if") || is(n, "limit_except");
+        bool level = text_is(n, "server") || text_is(n, "location") || text_is(n, "if") || text_is(n, "limit_except");
         if (level)
             check_level(cf, n);
         if (level && n->children) {

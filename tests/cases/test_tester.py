@@ -75,6 +75,31 @@ FAULTS = {
         """map $b $a { default 1; x $c; } map $c $b { default $c; } map $arg_x $c { default ""; y "${a}z"; }
            server { listen %%port%%; return 200 $arg_q; }""",
         'the map of "$a" may need its own value', "reads it"),
+    "an expression of any case under ^~ /": (
+        "server { listen %%port%%; location ^~ / { return 200 a; } location ~* ^/[0-9]+$ { return 200 b; } }",
+        'location "^/[0-9]+$" can never match', '"^~ /" in line'),
+    "an alias whose modifier touches its path": ("server { listen %%port%%; location ^~/img/ { alias /srv/images; } }",
+        'alias "/srv/images" in location "/img/" joins paths', '"/img/x" is looked for at "/srv/imagesx"'),
+    "preflight answers without the fields of the origin": (
+        """server { listen %%port%%; location /api/ { if ($http_origin ~ "^https://shop\\.example$") { add_header Access-Control-Allow-Origin $http_origin; }
+           if ($request_method = OPTIONS) { add_header Access-Control-Allow-Methods "GET, POST"; return 204; } return 200; } }""",
+        'this "if" undoes the one in line', 'the "add_header" of line'),
+    "all but one method twice": (
+        """server { listen %%port%%; location / { if ($request_method != GET) { add_header X-G 1; } if ($request_method != HEAD) { add_header X-H 1; } return 200; } }""",
+        'this "if" undoes the one in line', 'the "add_header" of line'),
+    "a move to https by rewrite beside locations": (
+        """server { listen %%port%%; server_name shop.example; rewrite ^ https://$host$request_uri? permanent; location /.well-known/ { root /srv/acme; } }""",
+        "the locations of this server are never used", 'the "rewrite" of line'),
+    "a front controller at server level": (
+        """server { listen %%port%%; rewrite ^ /index.php last; location = /index.php { return 200 a; } location /assets/ { return 200 b; } }""",
+        'location "/assets/" is never used', 'leads every request of the server to "/index.php"'),
+    "a device that is asked for before it is known": (
+        """server { listen %%port%%; if ($mobile = yes) { return 302 http://m.example/; } if ($http_user_agent ~* "android|iphone") { set $mobile yes; } return 200; }""",
+        'the condition looks at "$mobile", which is still empty', '"set" stands behind it, in line'),
+    "a variable of another server": (
+        """server { listen %%port%%; server_name a; set $closed 1; if ($closed) { return 503; } }
+           server { listen %%port%%; server_name b; location / { if ($closed = 1) { return 503; } return 200; } }""",
+        'the condition looks at "$closed", which is still empty', "another server sets it"),
     "a name that another server has": (
         "server { listen %%port%%; server_name a; return 200 1; } server { listen %%port%%; server_name b a; return 200 2; }",
         'conflicting server name "a" on', "ignored"),
@@ -115,6 +140,26 @@ SOUND = {
         location / { try_files $uri /index.html; if ($request_method = POST) { return 405; } if ($http_x ~ "a|b") { return 403; } }
         location /v { if ($arg_v = 1) { add_header X-V 1; } if ($arg_v = 2) { add_header X-V 2; } return 200; }
         location /w { set $x ""; if ($arg_a) { set $x a; } if ($arg_b) { set $x "${x}b"; } return 200 $x; } }""",
+    "ifs of which one request takes one": """server { listen %%port%%;
+        location /cors { if ($request_method = OPTIONS) { add_header A 1; return 204; } if ($http_origin ~ shop) { add_header B 2; } return 200; }
+        location /not { if ($arg_a = x) { add_header A 1; } if ($arg_a != x) { add_header B 2; } return 200; }
+        location /re { if ($uri ~ ^/re/a) { expires 1h; } if ($uri ~ ^/re/b) { expires 2h; } return 200; }
+        location /file { if (-f /etc/passwd) { add_header A 1; } if (!-f /etc/passwd) { add_header B 2; } return 200; }
+        location /moved { root /srv; try_files $uri /i; if ($arg_a = x) { expires 1h; rewrite ^ /new permanent; } } }""",
+    "variables that have a value in time": """
+        server { listen %%port%%; server_name a; set $m ""; if ($arg_a) { set $m 1; } if ($m = 1) { return 403; } location / { if ($m) { return 200; } return 201; } }
+        server { listen %%port%%; server_name ~^(?<m>c.*)$; location / { if ($m = cd) { return 403; } return 200; } }
+        server { listen %%port%%; server_name e; location /x { set $n 1; rewrite ^ /y last; } location /y { if ($n) { return 200; } set $n 2; return 201; } }
+        server { listen %%port%%; server_name f; include closed.conf; location / { return 200; } }
+        server { listen %%port%%; server_name g; set $closed 1; include closed.conf; location / { return 200; } }""",
+    "rewrites that leave room": """
+        server { listen %%port%%; server_name a; rewrite ^ /i.php last; location = /i.php { return 200; } location / { return 200; } location ~ \\.php$ { return 200; } location @n { return 200; } }
+        server { listen %%port%%; server_name b; rewrite ^/old/(.*)$ /new/$1 permanent; location /new/ { return 200; } }
+        server { listen %%port%%; server_name c; rewrite ^(.*)$ /site$1 last; location /x { return 200; } }
+        server { listen %%port%%; server_name d; rewrite ^ /i last; location = /i { rewrite ^ /j last; } location /j { return 200; } }
+        server { listen %%port%%; server_name e; rewrite ^ /i last; location = /i { error_page 404 /j; return 404; } location /j { return 200; } }""",
+    "an error_page for all servers": """error_page 404 @e; server { listen %%port%%; return 404; location @e { return 200; } location / { return 200; } }""",
+    "^~ and an expression of any case": "server { listen %%port%%; location ^~ /static/ { return 200; } location ~* ^/static/.*\\.css$ { return 200; } }",
     "a return that leaves room": """server { listen %%port%%; if ($host = a) { return 301 http://b/; } return 404; location / { return 200; } }
         server { listen %%port%%; server_name b; location / { return 301 http://c/; } location /x { return 200; } }
         server { listen %%port%%; server_name c; error_page 404 /e; return 404; location /e { return 200 e; } }
@@ -147,10 +192,28 @@ SOUND = {
 
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_files_are_not_suspected(hinge, name):
-    text = "trusted_proxies none;" + SOUND[name]
-    told = told_by_t(hinge, text)
+    h = hinge.prepare_http("trusted_proxies none;" + SOUND[name])
+    h.write("closed.conf", "if ($closed = 1) { return 503; }")
+    told = h.run("-t", check=0).stderr
     assert "[warn]" not in told, told
-    told_by_t(hinge, text, "--strict")
+    h.run("-t", "--strict", check=0)
+
+
+def test_what_stands_in_another_file_is_named_with_it(hinge):
+    """A site's own file loses what the main file sets."""
+    h = hinge.prepare_http("trusted_proxies none;\nadd_header X-Frame-Options DENY;\ninclude site.conf;")
+    h.write("site.conf", "server {\n listen %%port%%;\n location / {\n add_header X-Site 1;\n return 200;\n }\n}\n")
+    told = h.run("-t", check=0).stderr
+    first = next(line for line in told.splitlines() if "add_header drops" in line)
+    outer = h.read("nginx.conf").split("\n").index("add_header X-Frame-Options DENY;") + 1
+    assert first.endswith(f"{h.dir}/site.conf:4"), told
+    assert f'"X-Frame-Options" of {h.dir}/nginx.conf:{outer} is lost here' in told
+
+
+def test_what_the_front_controller_hides_is_hidden(hinge):
+    """The claim of the warning, asked from outside."""
+    h = hinge.server("rewrite ^ /index.php last; location = /index.php { return 200 a; } location /assets/ { return 200 b; }")
+    assert [h.get(t).body for t in ("/", "/assets/x", "/index.php")] == [b"a"] * 3
 
 
 def test_a_start_tells_it_too_and_serves(hinge):
