@@ -5,6 +5,7 @@ import re
 
 import pytest
 from tools.backend import serve
+from tools.ports import free_port
 from tools.wire import answer, lines
 
 MAIN = "daemon off; pid hinge.pid; error_log error.log info;\n"
@@ -85,16 +86,25 @@ def test_an_api_gateway_routes_by_path(hinge, named):
     assert h.get("/other").status == 404
 
 
-def test_its_locations_are_found_without_a_server_around_them(hinge, named):
-    """As printed, they stand at the top of the file: --lenient says what it assumes."""
-    text = GATEWAY.replace("server {\n", "", 1).rsplit("}", 1)[0]
-    for name, address in named("user-service", "order-service", "payment-service").items():
-        text = re.sub(rf"{name}:\d+", address, text)
-    h = hinge.prepare(MAIN + text)
-    h.allow("nginx.conf")
+def without_blocks_around(hinge, text, **names):
+    """Starts lines that are printed without their server: --lenient says what it assumes. Only the port is put in front."""
+    for name, address in names.items():
+        text = re.sub(rf"\b{re.escape(name)}(:\d+)?(?=;)", address, text)
+    h = hinge.prepare(MAIN + "listen %%port%%;\n" + text)
+    h.allow('nginx.conf|no "events" section')
+    h.run("-t", check=1)
     told = h.run("-t", "--lenient", check=0).stderr
-    assert '[notice] "location" is read as if it stood in "' in told and '[notice] no "events" section' in told
-    assert h.run("-t", check=1)
+    assert '[notice] no "events" section' in told
+    return h.start("--lenient"), told
+
+
+def test_its_locations_are_found_without_a_server_around_them(hinge, named):
+    text = GATEWAY.replace("server {\n", "", 1).rsplit("}", 1)[0]
+    h, told = without_blocks_around(hinge, text, **named("user-service", "order-service", "payment-service"))
+    assert '[notice] "location" is read as if it stood in "' in told
+    for path, service in (("/api/users/7", "user-service"), ("/api/orders?x=1", "order-service"), ("/api/payments", "payment-service")):
+        got = seen(h, path)
+        assert (got["served_by"], got["target"]) == (service, path)
 
 
 COMPOSED = """
@@ -138,6 +148,21 @@ def test_compression(hinge, backend):
         assert (packed["Content-Encoding"] == "gzip") == (target != "/p")
         assert target == "/p" or len(packed.body) < 200
         assert h.get(target).body == body
+
+
+COMPRESSED_BARE = """
+gzip on; gzip_types text/plain text/css application/json; proxy_pass http://backend;
+"""
+
+
+def test_compression_as_one_line_without_blocks(hinge, backend):
+    body = b"a {}" * 1000
+    origin = backend(serve(lambda req: answer(body, "Content-Type: text/css")))
+    h, told = without_blocks_around(hinge, COMPRESSED_BARE, backend=str(origin))
+    assert '"proxy_pass" is read as if it stood in "location / { }"' in told
+    packed = h.get("/", "Accept-Encoding: gzip")
+    assert packed["Content-Encoding"] == "gzip" and len(packed.body) < len(body)
+    assert h.get("/").body == body
 
 
 BASIC = """
@@ -213,6 +238,113 @@ def test_a_conceptual_file_without_events(hinge, named):
     got = seen(h, "/", host="yourdomain.com")
     assert got["fields"]["host"] == "yourdomain.com" and got["fields"]["x-real-ip"] == "127.0.0.1"
     assert {seen(h, "/")["served_by"] for _ in range(2)} == {"backend1.example.com", "backend2.example.com"}
+
+
+PRODUCTION = """
+# Production-style Reverse Proxy Configuration
+# This Nginx config sits in front of three application server instances
+# and handles load balancing, SSL termination, and health checking.
+
+# Define the pool of backend application servers
+# Nginx will distribute requests across these using round-robin by default
+upstream application_servers {
+    # Each 'server' directive points to a running application instance
+    # These could be Node.js, Python/Gunicorn, Java/Spring — anything
+    server 10.0.1.10:3000 weight=3;  # This server handles 3x the traffic (more powerful machine)
+    server 10.0.1.11:3000 weight=1;  # Standard traffic share
+    server 10.0.1.12:3000 weight=1;  # Standard traffic share
+
+    # Health check: if a server fails to respond twice in 30 seconds, stop sending it traffic
+    # Nginx will automatically recheck it every 30 seconds and re-add it when healthy
+    server 10.0.1.13:3000 backup;    # Only used if ALL primary servers are down
+
+    # Keepalive maintains persistent connections to backends — reduces TCP handshake overhead
+    keepalive 32;
+}
+
+# Redirect all HTTP traffic to HTTPS — never serve your app unencrypted
+server {
+    listen 80;
+    server_name api.yourapp.com;
+    return 301 https://$server_name$request_uri;
+}
+
+server {
+    listen 443;
+    server_name api.yourapp.com;
+
+    # Security headers added here once, for ALL backends — not in each app separately
+    add_header Strict-Transport-Security "max-age=31536000; includeSubDomains" always;
+    add_header X-Frame-Options DENY always;
+    add_header X-Content-Type-Options nosniff always;
+
+    location /api/ {
+        # Hand the request off to our upstream pool
+        proxy_pass http://application_servers;
+
+        # Tell the backend the REAL client IP, not the proxy's IP
+        # Your app needs this for logging, analytics, and fraud detection
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Forwarded-Proto $scheme;  # Tell backend this came in over HTTPS
+
+        # Pass the original hostname so the backend knows which virtual host was requested
+        proxy_set_header Host $host;
+
+        # Timeouts: don't let a slow backend server hang the proxy indefinitely
+        proxy_connect_timeout 5s;   # Max time to establish connection to backend
+        proxy_read_timeout    30s;  # Max time to wait for backend to send a response
+        proxy_send_timeout    10s;  # Max time to send the request to backend
+    }
+
+    # Cache static assets at the proxy level — backends never even see these requests
+    location /static/ {
+        proxy_pass http://application_servers;
+    }
+}
+"""
+PRIMARY, SPARE = ("10.0.1.10", "10.0.1.11", "10.0.1.12"), "10.0.1.13"
+
+
+class TestProduction:
+    """As printed but for the lines about TLS, rate limits and the cache, which are not of this round."""
+
+    def started(self, hinge, addresses):
+        return start(hinge, PRODUCTION.replace("listen 443;", "listen %%port2%%;"), "--lenient", **addresses)
+
+    def test_turns_by_weight_and_the_spare_one_rests(self, hinge, named):
+        h = self.started(hinge, named(*PRIMARY, SPARE))
+        turns = [seen(h, "/api/users", port="port2")["served_by"] for _ in range(10)]
+        assert [turns.count(n) for n in (*PRIMARY, SPARE)] == [6, 2, 2, 0]
+        assert seen(h, "/static/app.js", port="port2")["target"] == "/static/app.js"
+
+    def test_the_spare_one_serves_when_all_others_are_down(self, hinge, named):
+        dead = {name: f"127.0.0.1:{free_port()}" for name in PRIMARY}
+        h = self.started(hinge, {**dead, **named(SPARE)})
+        assert seen(h, "/api/users", port="port2")["served_by"] == SPARE
+
+    def test_the_client_is_told_to_backends_and_backends_not_to_the_client(self, hinge, backend):
+        answers = {"/api/users": "200 OK", "/api/none": "404 Not Found"}
+
+        def app(req):
+            fields = {n.lower(): v for n, v in req.headers.pairs}
+            return answer(json.dumps(fields).encode(), "Server: Express", status=answers[req.target])
+
+        origin = str(backend(serve(app)))
+        h = self.started(hinge, {name: origin for name in (*PRIMARY, SPARE)})
+        for target, status in (("/api/users", 200), ("/api/none", 404), ("/elsewhere", 404)):
+            got = h.get(target, host="api.yourapp.com", port="port2")
+            assert got.status == status and "Express" not in (got["Server"] or "") and got["X-Real-IP"] is None
+            assert got["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+            assert (got["X-Frame-Options"], got["X-Content-Type-Options"]) == ("DENY", "nosniff")
+        fields = h.get("/api/users", host="api.yourapp.com", port="port2").json()
+        assert (fields["x-real-ip"], fields["x-forwarded-for"], fields["x-forwarded-proto"]) == ("127.0.0.1", "127.0.0.1", "http")
+        assert fields["host"] == "api.yourapp.com"
+
+    def test_plain_http_is_sent_to_https(self, hinge, named):
+        h = self.started(hinge, named(*PRIMARY, SPARE))
+        got = h.get("/api/users?page=2", host="api.yourapp.com")
+        assert (got.status, got["Location"]) == (301, "https://api.yourapp.com/api/users?page=2")
 
 
 FORWARDING = """
