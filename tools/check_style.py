@@ -19,7 +19,7 @@ import sys
 
 # From the ground up. Rooms in one tuple are siblings: they do not know each other.
 ROOMS = [("base",), ("conf",), ("loop",), ("net",), ("tls",), ("http",), ("h1", "h2", "h3", "fcgi", "socks"),
-         ("proxy",), ("cache",), ("policy",), ("stream",), ("admin",), ("app",)]
+         ("forward",), ("proxy",), ("cache",), ("policy",), ("stream",), ("admin",), ("app",)]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 MAX_FILE = 800
