@@ -1,0 +1,453 @@
+/*
+ * Squid's directives: the table, and what each line becomes.
+ */
+#include "forward/squid_policy.h"
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/nearest.h"
+
+
+static slice first_arg(const struct conf_node *n)
+{
+    return n->nargs ? n->args[0].text : SLICE_NONE;
+}
+
+/* A new word behind the last one of the list. */
+static struct fwd_word *add_word(struct fwd_policy *p, struct fwd_word **list, const struct conf_node *n, slice text)
+{
+    struct fwd_word *w = arena_new(p->c.arena, struct fwd_word);
+    if (!w)
+        return NULL;
+    while (*list)
+        list = &(*list)->next;
+    w->text = text;
+    w->pos = n->pos;
+    fwd_rules_init(&w->rules, true);
+    *list = w;
+    return w;
+}
+
+static int line_acl(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    return fwd_acl_line(&p->acls, &p->c, n);
+}
+
+static int line_rules(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    struct fwd_rules *lists[] = { &p->http_access, &p->http_reply_access, &p->always_direct, &p->never_direct };
+    return fwd_rules_line(lists[which], &p->acls, &p->c, n, 0);
+}
+
+static int line_outgoing(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    struct addr a;
+    if (addr_parse_ip(first_arg(n), 0, &a))
+        return fwd_error(&p->c, n, 0, "invalid address \"%.*s\"", SLICE_FMT(first_arg(n)));
+    return fwd_rules_value(&p->outgoing, &p->acls, &p->c, n, 1, first_arg(n));
+}
+
+/* "3128", "10.0.0.1:3128", and options that change nothing; those that intercept are refused. */
+static int line_port(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    uint64_t port;
+    slice spec = first_arg(n), digits = slice_from(spec, (size_t)(slice_rfind(spec, ':') + 1));
+    if (slice_to_u64(digits, &port) || !port || port > 65535)
+        return fwd_error(&p->c, n, 0, "invalid port \"%.*s\"", SLICE_FMT(spec));
+    for (uint32_t i = 1; i < n->nargs; i++) {
+        slice o = n->args[i].text;
+        if (!slice_starts(o, SLICE("name=")) && !slice_starts(o, SLICE("tcpkeepalive")))
+            return fwd_error(&p->c, n, (int)i, "option \"%.*s\" of \"http_port\" is not supported", SLICE_FMT(o));
+        fwd_warn(&p->c, n, (int)i, "option \"%.*s\" has no effect", SLICE_FMT(o));
+    }
+    return add_word(p, &p->ports, n, spec) ? OK : ERR_NOMEM;
+}
+
+static int peer_option(struct fwd_policy *p, struct fwd_peer *peer, const struct conf_node *n, uint32_t i)
+{
+    slice o = n->args[i].text, login = SLICE("login=");
+    if (slice_eq(o, SLICE("round-robin"))) {
+        peer->round_robin = true;
+    } else if (slice_eq(o, SLICE("default"))) {
+        peer->default_peer = true;
+    } else if (slice_starts(o, SLICE("name="))) {
+        peer->name = slice_from(o, 5);
+    } else if (slice_eq(o, SLICE("login=PASS")) || slice_eq(o, SLICE("login=PASSTHRU"))) {
+        peer->pass_login = true;
+    } else if (slice_starts(o, login)) {
+        if (!slice_cut(slice_from(o, login.n), ':', &peer->user, &peer->password))
+            return fwd_error(&p->c, n, (int)i, "\"login=\" needs USER:PASSWORD");
+    } else if (slice_eq(o, SLICE("no-query")) || slice_eq(o, SLICE("no-digest")) || slice_eq(o, SLICE("proxy-only"))) {
+        return OK; /* what is so here anyway */
+    } else {
+        return fwd_error(&p->c, n, (int)i, "option \"%.*s\" of \"cache_peer\" is not supported", SLICE_FMT(o));
+    }
+    return OK;
+}
+
+/* cache_peer HOST parent PORT ICP-PORT options */
+static int line_peer(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    uint64_t port, icp;
+    if (n->nargs < 4 || !slice_eq(n->args[1].text, SLICE("parent")))
+        return fwd_error(&p->c, n, n->nargs > 1 ? 1 : -1, "\"cache_peer\" needs HOST parent PORT ICP-PORT");
+    if (slice_to_u64(n->args[2].text, &port) || !port || port > 65535 || slice_to_u64(n->args[3].text, &icp))
+        return fwd_error(&p->c, n, 2, "invalid port of \"cache_peer\"");
+    if (icp)
+        fwd_warn(&p->c, n, 3, "ICP is not spoken: the port has no effect");
+    struct fwd_peer *peer = arena_new(p->c.arena, struct fwd_peer), **last = &p->peers;
+    if (!peer)
+        return ERR_NOMEM;
+    *peer = (struct fwd_peer){ .host = first_arg(n), .name = first_arg(n), .port = (uint16_t)port, .pos = n->pos };
+    fwd_rules_init(&peer->access, true);
+    for (uint32_t i = 4; i < n->nargs; i++) {
+        int rc = peer_option(p, peer, n, i);
+        if (rc)
+            return rc;
+    }
+    for (; *last; last = &(*last)->next) {
+        if (slice_eq((*last)->name, peer->name))
+            return fwd_error(&p->c, n, 0, "a second peer \"%.*s\" needs a name=", SLICE_FMT(peer->name));
+    }
+    *last = peer;
+    return OK;
+}
+
+static int line_peer_access(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    for (struct fwd_peer *peer = p->peers; peer; peer = peer->next) {
+        if (slice_eq(peer->name, first_arg(n)))
+            return fwd_rules_line(&peer->access, &p->acls, &p->c, n, 1);
+    }
+    return fwd_error(&p->c, n, n->nargs ? 0 : -1, "unknown peer \"%.*s\"", SLICE_FMT(first_arg(n)));
+}
+
+static int line_header(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    struct fwd_header **h = which == 1 ? &p->reply_headers : &p->request_headers;
+    if (n->nargs < 2)
+        return fwd_error(&p->c, n, -1, "\"%.*s\" needs a field and more", SLICE_FMT(n->name));
+    while (*h && !slice_ieq((*h)->name, first_arg(n)))
+        h = &(*h)->next;
+    if (!*h && !(*h = arena_new(p->c.arena, struct fwd_header)))
+        return ERR_NOMEM;
+    if (!(*h)->name.n) {
+        (*h)->name = first_arg(n);
+        fwd_rules_init(&(*h)->rules, true);
+    }
+    if (which < 2)
+        return fwd_rules_line(&(*h)->rules, &p->acls, &p->c, n, 1);
+    slice text = n->args[1].text;
+    for (uint32_t i = 2; i < n->nargs; i++)
+        text = arena_printf(p->c.arena, "%.*s %.*s", SLICE_FMT(text), SLICE_FMT(n->args[i].text));
+    (*h)->replace = text;
+    return text.p ? OK : ERR_NOMEM;
+}
+
+static int line_header_add(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    if (n->nargs < 2 || slice_find(n->args[1].text, '%') >= 0)
+        return fwd_error(&p->c, n, n->nargs < 2 ? -1 : 1, "\"request_header_add\" takes a field and a constant value");
+    struct fwd_word *w = add_word(p, &p->adds, n, first_arg(n));
+    if (!w)
+        return ERR_NOMEM;
+    w->more = n->args[1].text;
+    return n->nargs > 2 ? fwd_rules_value(&w->rules, &p->acls, &p->c, n, 2, SLICE_NONE) : OK;
+}
+
+static int line_deny_info(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    if (n->nargs < 2)
+        return fwd_error(&p->c, n, -1, "\"deny_info\" needs a page and an acl");
+    for (uint32_t i = 1; i < n->nargs; i++) {
+        struct fwd_word *w = map_get(&p->acls.names, n->args[i].text) ? add_word(p, &p->deny_info, n, first_arg(n))
+                                                                      : NULL;
+        if (!w)
+            return fwd_error(&p->c, n, (int)i, "unknown acl \"%.*s\"", SLICE_FMT(n->args[i].text));
+        w->more = n->args[i].text;
+    }
+    return OK;
+}
+
+static int flag(struct fwd_policy *p, const struct conf_node *n, bool *out)
+{
+    slice v = first_arg(n);
+    if (n->nargs != 1 || (!slice_eq(v, SLICE("on")) && !slice_eq(v, SLICE("off"))))
+        return fwd_error(&p->c, n, n->nargs ? 0 : -1, "\"%.*s\" is on or off", SLICE_FMT(n->name));
+    *out = v.n == 2;
+    return OK;
+}
+
+static int line_flag(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    return flag(p, n, which ? &p->v4_first : &p->via);
+}
+
+static int line_forwarded(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    static const slice names[] = { SLICE("on"), SLICE("off"), SLICE("transparent"), SLICE("truncate"),
+                                   SLICE("delete") };
+    for (uint32_t i = 0; i < array_len(names); i++) {
+        if (slice_eq(names[i], first_arg(n))) {
+            p->forwarded_for = (enum fwd_forwarded_for)i;
+            return OK;
+        }
+    }
+    return fwd_error(&p->c, n, 0, "invalid value of \"forwarded_for\"");
+}
+
+/* A number and a unit that may stand apart; no unit: `plain`. */
+static int scaled(struct fwd_policy *p, const struct conf_node *n, uint32_t at, const char *const *units,
+                  const uint64_t *scale, uint64_t plain, uint64_t *out)
+{
+    uint64_t v;
+    slice number = at < n->nargs ? n->args[at].text : SLICE_NONE;
+    slice unit = at + 1 < n->nargs ? n->args[at + 1].text : SLICE_NONE;
+    if (slice_to_u64(number, &v) || v > 1u << 30)
+        return fwd_error(&p->c, n, n->nargs > at ? (int)at : -1, "invalid number in \"%.*s\"", SLICE_FMT(n->name));
+    for (uint32_t i = 0; unit.n && units[i]; i++) {
+        if (slice_istarts(unit, slice_str(units[i]))) {
+            *out = v * scale[i];
+            return OK;
+        }
+    }
+    *out = v * plain;
+    return unit.n ? fwd_error(&p->c, n, (int)at + 1, "unknown unit \"%.*s\"", SLICE_FMT(unit)) : OK;
+}
+
+static int duration(struct fwd_policy *p, const struct conf_node *n, uint32_t at, uint64_t *out)
+{
+    static const char *const units[] = { "sec", "min", "hour", "day", "milli", NULL };
+    static const uint64_t scale[] = { 1000, 60000, 3600000, 86400000, 1 };
+    return scaled(p, n, at, units, scale, 1000, out);
+}
+
+static int line_time(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    return duration(p, n, 0, &p->times[which]);
+}
+
+static int line_size(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    static const char *const units[] = { "byte", "kb", "mb", "gb", NULL };
+    static const uint64_t scale[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
+    return scaled(p, n, 0, units, scale, 1, &p->sizes[which]);
+}
+
+static int line_hostname(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    if (n->nargs != 1)
+        return fwd_error(&p->c, n, -1, "\"%.*s\" needs one name", SLICE_FMT(n->name));
+    *(which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
+    return OK;
+}
+
+static int line_nameservers(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    struct addr a;
+    for (uint32_t i = 0; i < n->nargs; i++) {
+        if (addr_parse_ip(n->args[i].text, 53, &a))
+            return fwd_error(&p->c, n, (int)i, "invalid address \"%.*s\"", SLICE_FMT(n->args[i].text));
+        if (!add_word(p, &p->nameservers, n, n->args[i].text))
+            return ERR_NOMEM;
+    }
+    return n->nargs ? OK : fwd_error(&p->c, n, -1, "\"dns_nameservers\" needs addresses");
+}
+
+static int line_log(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    if (!n->nargs || (which && n->nargs != 2))
+        return fwd_error(&p->c, n, -1, "\"%.*s\" needs more", SLICE_FMT(n->name));
+    struct fwd_word *w = add_word(p, which ? &p->formats : &p->logs, n, first_arg(n));
+    if (!w)
+        return ERR_NOMEM;
+    w->more = n->nargs > 1 ? n->args[1].text : SLICE("squid");
+    return n->nargs > 2 ? fwd_rules_value(&w->rules, &p->acls, &p->c, n, 2, SLICE_NONE) : OK;
+}
+
+static int line_auth(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    slice what = n->nargs > 2 ? n->args[1].text : SLICE_NONE;
+    if (!slice_eq(first_arg(n), SLICE("basic")) || !what.n)
+        return fwd_error(&p->c, n, n->nargs ? 0 : -1, "only \"auth_param basic\" with a value is supported");
+    if (slice_eq(what, SLICE("program"))) {
+        if (n->nargs != 4 || !slice_ends(n->args[2].text, SLICE("basic_ncsa_auth")))
+            return fwd_error(&p->c, n, 2, "the only program of \"auth_param basic\" is basic_ncsa_auth FILE");
+        p->auth = true;
+        p->auth_file = n->args[3].text;
+    } else if (slice_eq(what, SLICE("realm"))) {
+        p->auth_realm = n->args[2].text;
+        for (uint32_t i = 3; i < n->nargs; i++)
+            p->auth_realm = arena_printf(p->c.arena, "%.*s %.*s", SLICE_FMT(p->auth_realm),
+                                         SLICE_FMT(n->args[i].text));
+        return p->auth_realm.p ? OK : ERR_NOMEM;
+    } else if (slice_eq(what, SLICE("credentialsttl"))) {
+        return duration(p, n, 2, &p->auth_ttl);
+    } else if (slice_eq(what, SLICE("casesensitive"))) {
+        p->auth_case = slice_eq(n->args[2].text, SLICE("on"));
+    } else if (slice_eq(what, SLICE("children"))) {
+        fwd_warn(&p->c, n, 1, "passwords are checked without a helper: \"children\" has no effect");
+    } else {
+        return fwd_error(&p->c, n, 1, "\"auth_param basic %.*s\" is not supported", SLICE_FMT(what));
+    }
+    return OK;
+}
+
+static int line_idle(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    fwd_warn(&p->c, n, -1, "\"%.*s\" has no effect%s", SLICE_FMT(n->name),
+             which ? ": the forward side does not cache" : " here");
+    return OK;
+}
+
+static int line_refused(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    return fwd_error(&p->c, n, -1, "\"%.*s\" of Squid is not supported", SLICE_FMT(n->name));
+}
+
+static const struct squid_directive {
+    slice name;
+    int (*line)(struct fwd_policy *p, const struct conf_node *n, uint32_t which);
+    uint32_t which;
+} table[] = {
+    { SLICE("acl"), line_acl },
+    { SLICE("http_access"), line_rules, 0 },
+    { SLICE("http_reply_access"), line_rules, 1 },
+    { SLICE("always_direct"), line_rules, 2 },
+    { SLICE("never_direct"), line_rules, 3 },
+    { SLICE("tcp_outgoing_address"), line_outgoing },
+    { SLICE("http_port"), line_port },
+    { SLICE("cache_peer"), line_peer },
+    { SLICE("cache_peer_access"), line_peer_access },
+    { SLICE("request_header_access"), line_header, 0 },
+    { SLICE("reply_header_access"), line_header, 1 },
+    { SLICE("request_header_replace"), line_header, 2 },
+    { SLICE("request_header_add"), line_header_add },
+    { SLICE("deny_info"), line_deny_info },
+    { SLICE("via"), line_flag, 0 },
+    { SLICE("dns_v4_first"), line_flag, 1 },
+    { SLICE("forwarded_for"), line_forwarded },
+    { SLICE("auth_param"), line_auth },
+    { SLICE("visible_hostname"), line_hostname, 0 },
+    { SLICE("unique_hostname"), line_hostname, 1 },
+    { SLICE("dns_nameservers"), line_nameservers },
+    { SLICE("access_log"), line_log, 0 },
+    { SLICE("logformat"), line_log, 1 },
+    { SLICE("connect_timeout"), line_time, FWD_CONNECT_TIMEOUT },
+    { SLICE("read_timeout"), line_time, FWD_READ_TIMEOUT },
+    { SLICE("write_timeout"), line_time, FWD_WRITE_TIMEOUT },
+    { SLICE("request_timeout"), line_time, FWD_REQUEST_TIMEOUT },
+    { SLICE("request_start_timeout"), line_time, FWD_REQUEST_START_TIMEOUT },
+    { SLICE("client_lifetime"), line_time, FWD_CLIENT_LIFETIME },
+    { SLICE("client_idle_pconn_timeout"), line_time, FWD_CLIENT_IDLE_PCONN_TIMEOUT },
+    { SLICE("server_idle_pconn_timeout"), line_time, FWD_SERVER_IDLE_PCONN_TIMEOUT },
+    { SLICE("forward_timeout"), line_time, FWD_FORWARD_TIMEOUT },
+    { SLICE("dns_timeout"), line_time, FWD_DNS_TIMEOUT },
+    { SLICE("shutdown_lifetime"), line_time, FWD_SHUTDOWN_LIFETIME },
+    { SLICE("request_header_max_size"), line_size, FWD_REQUEST_HEADER_MAX_SIZE },
+    { SLICE("reply_header_max_size"), line_size, FWD_REPLY_HEADER_MAX_SIZE },
+    { SLICE("request_body_max_size"), line_size, FWD_REQUEST_BODY_MAX_SIZE },
+    { SLICE("client_ip_max_connections"), line_size, FWD_CLIENT_IP_MAX_CONNECTIONS },
+    { SLICE("coredump_dir"), line_idle },
+    { SLICE("logfile_rotate"), line_idle },
+    { SLICE("cache_mgr"), line_idle },
+    { SLICE("pid_filename"), line_idle },
+    { SLICE("cache_log"), line_idle },
+    { SLICE("cache_effective_user"), line_idle },
+    { SLICE("cache_effective_group"), line_idle },
+    { SLICE("debug_options"), line_idle },
+    { SLICE("error_directory"), line_idle },
+    { SLICE("httpd_suppress_version_string"), line_idle },
+    { SLICE("max_filedescriptors"), line_idle },
+    { SLICE("workers"), line_idle },
+    { SLICE("icp_port"), line_idle },
+    { SLICE("htcp_port"), line_idle },
+    { SLICE("icp_access"), line_idle },
+    { SLICE("refresh_pattern"), line_idle, 1 },
+    { SLICE("cache"), line_idle, 1 },
+    { SLICE("cache_mem"), line_idle, 1 },
+    { SLICE("cache_dir"), line_idle, 1 },
+    { SLICE("maximum_object_size"), line_idle, 1 },
+    { SLICE("minimum_object_size"), line_idle, 1 },
+    { SLICE("maximum_object_size_in_memory"), line_idle, 1 },
+    { SLICE("cache_replacement_policy"), line_idle, 1 },
+    { SLICE("cache_store_log"), line_idle, 1 },
+    { SLICE("cache_swap_low"), line_idle, 1 },
+    { SLICE("cache_swap_high"), line_idle, 1 },
+    { SLICE("quick_abort_min"), line_idle, 1 },
+    { SLICE("quick_abort_max"), line_idle, 1 },
+    { SLICE("https_port"), line_refused },
+    { SLICE("ssl_bump"), line_refused },
+    { SLICE("sslcrtd_program"), line_refused },
+    { SLICE("delay_pools"), line_refused },
+    { SLICE("delay_class"), line_refused },
+    { SLICE("delay_parameters"), line_refused },
+    { SLICE("delay_access"), line_refused },
+    { SLICE("icap_enable"), line_refused },
+    { SLICE("icap_service"), line_refused },
+    { SLICE("adaptation_access"), line_refused },
+    { SLICE("url_rewrite_program"), line_refused },
+    { SLICE("url_rewrite_access"), line_refused },
+    { SLICE("redirect_program"), line_refused },
+    { SLICE("external_acl_type"), line_refused },
+    { SLICE("store_id_program"), line_refused },
+    { SLICE("tcp_outgoing_mark"), line_refused },
+    { SLICE("follow_x_forwarded_for"), line_refused },
+};
+
+int fwd_policy_init(struct fwd_policy *p, struct arena *a, struct bundle *b, struct conf_diag *d)
+{
+    *p = (struct fwd_policy){ .c = { .arena = a, .bundle = b, .diag = d }, .via = true };
+    p->auth_case = true;
+    fwd_rules_init(&p->http_access, false);
+    fwd_rules_init(&p->http_reply_access, true);
+    fwd_rules_init(&p->always_direct, false);
+    fwd_rules_init(&p->never_direct, false);
+    fwd_rules_init(&p->outgoing, false);
+    return fwd_acls_init(&p->acls, &p->c);
+}
+
+void fwd_policy_done(struct fwd_policy *p)
+{
+    fwd_acls_done(&p->acls);
+}
+
+int fwd_policy_line(struct fwd_policy *p, const struct conf_node *node)
+{
+    for (size_t i = 0; i < array_len(table); i++) {
+        if (slice_eq(table[i].name, node->name))
+            return table[i].line(p, node, table[i].which);
+    }
+    return ERR_NOTFOUND;
+}
+
+static int unknown_line(struct fwd_policy *p, const struct conf_node *node)
+{
+    struct nearest near;
+    nearest_init(&near, node->name);
+    for (size_t i = 0; i < array_len(table); i++)
+        nearest_offer(&near, table[i].name);
+    if (near.best.n)
+        return fwd_error(&p->c, node, -1, "unknown directive \"%.*s\", did you mean \"%.*s\"?", SLICE_FMT(node->name),
+                         SLICE_FMT(near.best));
+    return fwd_error(&p->c, node, -1, "unknown directive \"%.*s\"", SLICE_FMT(node->name));
+}
+
+int fwd_policy_nodes(struct fwd_policy *p, const struct conf_node *first)
+{
+    int result = OK;
+    for (const struct conf_node *n = first; n; n = n->next) {
+        int rc = fwd_policy_line(p, n);
+        if (rc == ERR_NOTFOUND)
+            rc = unknown_line(p, n);
+        if (rc == ERR_NOMEM)
+            return rc;
+        result = rc ? rc : result;
+    }
+    return result;
+}
+
+int fwd_policy_finish(struct fwd_policy *p)
+{
+    return fwd_acls_finish(&p->acls, &p->c);
+}
