@@ -51,6 +51,8 @@ static int line_outgoing(struct fwd_policy *p, const struct conf_node *n, uint32
 static int line_port(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
     uint64_t port;
+    if (!n->nargs)
+        return fwd_error(&p->c, n, -1, "\"http_port\" needs a port");
     slice spec = first_arg(n), digits = slice_from(spec, (size_t)(slice_rfind(spec, ':') + 1));
     if (slice_to_u64(digits, &port) || !port || port > 65535)
         return fwd_error(&p->c, n, 0, "invalid port \"%.*s\"", SLICE_FMT(spec));

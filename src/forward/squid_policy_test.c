@@ -95,7 +95,7 @@ static void refused(void **state)
         "http_port 3128 intercept", "http_port 3128 tproxy", "ssl_bump bump all", "delay_pools 1", "htp_access deny all",
         "external_acl_type x /bin/x", "url_rewrite_program /bin/x", "auth_param ntlm program /bin/x", "via perhaps",
         "cache_peer a sibling 1 1", "cache_peer_access nobody allow all", "http_port 0", "deny_info x nothing",
-        "auth_param basic program /bin/pam x", "connect_timeout 3 fortnights", "nonsense",
+        "auth_param basic program /bin/pam x", "connect_timeout 3 fortnights", "nonsense", "http_port",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct whole w;
