@@ -198,7 +198,7 @@ int upstream_check_resolvers(struct conf_ctx *cf)
 const struct upstream *upstream_blocks_of(const struct generation *g)
 {
     const struct upstream_main *m = g->main[upstream_feature.id];
-    return m ? m->blocks : NULL;
+    return m && m->ready ? m->blocks : NULL;
 }
 
 static int upstream_build(struct conf_ctx *cf, struct upstream *u, const struct decl *first)
