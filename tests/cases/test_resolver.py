@@ -1,6 +1,8 @@
 """Names found while requests run: proxy_pass with variables through `resolver`, against DNS servers good, bad and absent."""
 import random
+import shutil
 import struct
+import subprocess
 import time
 
 import pytest
@@ -372,3 +374,24 @@ def test_followed_names_beside_fixed_servers(hinge, backend, names):
 def test_a_group_needs_a_resolver(hinge):
     got = hinge.prepare_http("upstream up { zone up 64k; server app.test resolve; } server { listen %%port%%; location / { proxy_pass http://up; } }").run("-t")
     assert got.returncode != 0 and 'no resolver defined to resolve names at run time in upstream "up"' in got.stderr
+
+
+@pytest.mark.skipif(not shutil.which("dnsmasq"), reason="needs dnsmasq")
+def test_a_real_server(hinge, backend, tmp_path):
+    """dnsmasq: aliases, both families, names that do not exist, answers over TCP."""
+    origin, port = backend(), free_port()
+    many = [arg for i in range(1, 60) for arg in ("--host-record", f"c.test,127.0.0.{i}")]
+    server = subprocess.Popen(["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--no-poll", "--conf-file=/dev/null", "--bind-interfaces",
+                               "--listen-address=127.0.0.1", "--except-interface=none", f"--port={port}", "--local=/test/", "--pid-file=", "--user=root",
+                               "--host-record=a.test,127.0.0.1,::1", "--cname=b.test,a.test", *many], stderr=subprocess.DEVNULL)
+    try:
+        h = site(hinge, f"127.0.0.1:{port}", origin.port, params="ipv6=off", more="resolver_timeout 2s;")
+        wait_until(lambda: h.get("/").status == 200, "dnsmasq answers")
+        assert h.get("/?n=b").status == 200
+        assert h.get("/?n=d").status == 502
+        h.wait_log(r"d\.test could not be resolved \(3: Host not found\)")
+        assert h.get("/?n=c").status in (200, 502)
+        assert "c.test could not be resolved" not in h.log
+    finally:
+        server.terminate()
+        server.wait()
