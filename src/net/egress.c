@@ -67,19 +67,6 @@ const char *egress_refuses(const struct egress *e, const struct addr *to)
     return guard_special(to);
 }
 
-uint32_t egress_filter(const struct egress *e, struct addr *v, uint32_t n, const char **why)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        const char *no = egress_refuses(e, &v[i]);
-        if (no)
-            *why = no;
-        else
-            v[kept++] = v[i];
-    }
-    return kept;
-}
-
 bool egress_verify(int fd, const struct addr *to)
 {
     struct addr peer = { .len = sizeof(peer.un) };

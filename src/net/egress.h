@@ -34,9 +34,6 @@ int egress_build(struct arena *a, const struct egress_line *first, struct egress
 /* NULL: it may be reached; else why not, a fixed text ("loopback", "egress_deny"). `e` may be NULL: no lines. */
 const char *egress_refuses(const struct egress *e, const struct addr *to);
 
-/* Keeps those of `v` that may be reached, in their order; *why says why the last one that was dropped was. */
-uint32_t egress_filter(const struct egress *e, struct addr *v, uint32_t n, const char **why);
-
 /* Does the connected socket lead to `to`? Never when the kernel does not say. */
 bool egress_verify(int fd, const struct addr *to);
 
