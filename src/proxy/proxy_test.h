@@ -129,6 +129,7 @@ struct talk {
     struct worker worker;
     struct gen_ref ref;
     struct client client;
+    struct listener_conf listener;
     struct exchange x;
     struct log log;
     int log_fd;
@@ -147,6 +148,7 @@ static inline struct talk *talk_new(struct config *c, slice location, slice targ
     assert_true(t->log_fd >= 0);
     assert_true(log_add(&t->log, t->log_fd, LEVEL_INFO));
     t->client.fd = -1;
+    t->client.listener = &t->listener;
     t->client.peer.in.sin_family = AF_INET;
     t->client.peer.in.sin_addr.s_addr = htonl(0xc0000207); /* 192.0.2.7 */
     arena_init(&x->arena, NULL, 0, 4096, 1 << 20);
