@@ -88,6 +88,38 @@ static void fail(struct h1_client *cl, enum x_why why, int err, const char *deta
     exchange_back_failed(cl->c.end.x, why, err, detail);
 }
 
+/* The handshake runs under the time for connecting. */
+static void handshake(struct h1_client *cl)
+{
+    int rc = cl->c.tr->ops->handshake(cl->c.tr);
+    if (rc == ERR_AGAIN)
+        return;
+    timer_clear(&cl->c.out_timer);
+    if (rc == OK) {
+        cl->c.readable = true; /* what came behind the handshake is with the transport */
+        cl->state = CLIENT_READY;
+        exchange_post(cl->c.end.x, X_BACK_READY);
+        return;
+    }
+    fail(cl, WHY_HANDSHAKE, 0,
+         rc == ERR_CLOSED ? "peer closed connection in SSL handshake"
+         : rc == ERR_SYS  ? "the connection broke"
+                          : cl->c.tr->ops->why(cl->c.tr));
+}
+
+/* Connected: a head may be sent, or what must come before it. */
+static void ready(struct h1_client *cl)
+{
+    if (unlikely(cl->c.tr)) {
+        cl->state = CLIENT_HANDSHAKE;
+        timer_set(&cl->c.w->loop, &cl->c.out_timer, cl->limits.connect_timeout);
+        handshake(cl);
+        return;
+    }
+    cl->state = CLIENT_READY;
+    exchange_post(cl->c.end.x, X_BACK_READY);
+}
+
 static void connected(struct h1_client *cl)
 {
     int err = 0;
@@ -99,8 +131,7 @@ static void connected(struct h1_client *cl)
         fail(cl, WHY_CONNECT, err, NULL);
         return;
     }
-    cl->state = CLIENT_READY;
-    exchange_post(cl->c.end.x, X_BACK_READY);
+    ready(cl);
 }
 
 void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits)
@@ -120,6 +151,10 @@ void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_
         return;
     }
     timer_clear(&cl->c.in_timer);
+    if (cl->requests == 1) {
+        ready(cl); /* connected at once (a unix socket) */
+        return;
+    }
     cl->state = CLIENT_READY;
     exchange_post(x, X_BACK_READY);
 }
@@ -133,6 +168,8 @@ struct h1_client_counts h1_client_counts(const struct end *e)
 bool h1_client_alive(struct h1_client *cl)
 {
     char c;
+    if (cl->c.tr) /* a ticket may have come: that is no word of the codec's */
+        return cl->c.tr->ops->read(cl->c.tr, &c, 1) == ERR_AGAIN;
     ssize_t n = recv(cl->c.io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && errno == EAGAIN;
 }
@@ -528,6 +565,10 @@ static void on_io(struct io *io, unsigned events)
         if (cl->c.end.x && (events & (IO_OUT | IO_HUP)))
             connected(cl);
         return;
+    case CLIENT_HANDSHAKE:
+        if (cl->c.end.x && !(cl->c.end.x->events & X_BACK_FAILED))
+            handshake(cl);
+        return;
     case CLIENT_READY:
     case CLIENT_BUSY:
         if ((events & IO_OUT) && cl->c.out.blocked) {
@@ -571,7 +612,7 @@ static void on_out_timer(struct timer *t)
     if (!cl->c.end.x)
         return;
     worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
-    fail(cl, cl->state == CLIENT_CONNECTING ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
+    fail(cl, cl->state <= CLIENT_HANDSHAKE ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
 }
 
 static const struct end_ops client_ops = {

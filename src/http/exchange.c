@@ -230,6 +230,7 @@ static const char *const why_texts[] = {
     [WHY_CLIENT_BIG] = "client intended to send too large body",
     [WHY_CONNECT] = "connect() failed",
     [WHY_CONNECT_TIMEOUT] = "upstream timed out",
+    [WHY_HANDSHAKE] = "SSL_do_handshake() failed",
     [WHY_SEND_TIMEOUT] = "upstream timed out",
     [WHY_READ_TIMEOUT] = "upstream timed out",
     [WHY_CLOSED] = "upstream prematurely closed connection",

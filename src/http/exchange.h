@@ -48,6 +48,7 @@ enum x_why {
     WHY_CLIENT_BIG,     /* over client_max_body_size: 413 */
     WHY_CONNECT,        /* connect failed; x->back_errno */
     WHY_CONNECT_TIMEOUT,
+    WHY_HANDSHAKE, /* TLS with the backend failed: x->back_detail */
     WHY_SEND_TIMEOUT,
     WHY_READ_TIMEOUT,
     WHY_CLOSED,      /* the backend closed before a whole head */

@@ -10,6 +10,7 @@ static uint32_t why_flag(enum x_why why, unsigned status)
 {
     switch (why) {
     case WHY_CONNECT:
+    case WHY_HANDSHAKE:
     case WHY_CLOSED:
     case WHY_IO:
         return NEXT_ERROR;

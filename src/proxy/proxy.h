@@ -88,6 +88,7 @@ struct proxy_conf {
     bool set;
     const struct conf_node *node;    /* where it stands */
     slice pass;                      /* as written, for messages */
+    bool tls;                        /* https://, when not dynamic */
     bool dynamic;                    /* holds variables: address or upstream name is found per request */
     struct template target;          /* whole value when dynamic */
     bool client_chosen;              /* the target is the client's choice (design section 6) */
@@ -168,6 +169,7 @@ struct proxy_exchange {
     uint64_t deadline;                  /* of proxy_next_upstream_timeout; 0: none */
     const struct response *intercepted; /* an answer that error_page has replaced, for $upstream_http_; or NULL */
     slice accel_redirect;               /* X-Accel-Redirect of the answer; empty: none */
+    bool tls;                           /* https:// */
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
     bool guarded;                       /* the client chose the target: whom we are connected to is looked at */

@@ -25,16 +25,24 @@ enum { TARGET_LIMIT = 64 << 10 }; /* bytes of an evaluated proxy_pass */
 
 static const slice http_prefix = SLICE("http://"), https_prefix = SLICE("https://");
 
-/* $proxy_host and $proxy_port: the port is left out of the host when it is the scheme's own. */
-static int host_header(struct arena *a, const struct endpoint *e, slice *host, slice *port)
+/* How long the scheme is, and which; 0: none that we know. */
+static size_t scheme_of(slice url, bool *tls)
 {
+    *tls = slice_istarts(url, https_prefix);
+    return *tls ? https_prefix.n : slice_istarts(url, http_prefix) ? http_prefix.n : 0;
+}
+
+/* $proxy_host and $proxy_port: the port is left out of the host when it is the scheme's own. */
+static int host_header(struct arena *a, const struct endpoint *e, bool tls, slice *host, slice *port)
+{
+    unsigned own = tls ? 443 : 80;
     if (e->is_unix) {
         *host = SLICE("localhost");
         *port = SLICE_NONE;
         return OK;
     }
     *port = e->port == 80 ? SLICE("80") : arena_printf(a, "%u", e->port);
-    *host = e->port == 80 ? e->host : arena_printf(a, "%.*s:%u", SLICE_FMT(e->host), e->port);
+    *host = e->port == own ? e->host : arena_printf(a, "%.*s:%u", SLICE_FMT(e->host), e->port);
     return host->p && port->p ? OK : ERR_NOMEM;
 }
 
@@ -62,12 +70,11 @@ static int pass_static(struct conf_ctx *cf, const struct conf_node *node, struct
     slice text, uri;
     struct endpoint e;
     const char *why;
-    if (slice_istarts(c->pass, https_prefix))
-        return conf_error(cf, node, 0, "https protocol requires SSL support");
-    if (!slice_istarts(c->pass, http_prefix))
+    size_t scheme = scheme_of(c->pass, &c->tls);
+    if (!scheme)
         return conf_error(cf, node, 0, "invalid URL prefix");
-    endpoint_cut(slice_from(c->pass, http_prefix.n), &text, &uri);
-    if (endpoint_parse(text, 80, &e, &why) != OK)
+    endpoint_cut(slice_from(c->pass, scheme), &text, &uri);
+    if (endpoint_parse(text, c->tls ? 443 : 80, &e, &why) != OK)
         return conf_error(cf, node, 0, "%s in upstream \"%.*s\"", why, SLICE_FMT(text));
     for (size_t i = 0; i < uri.n; i++)
         if (!ch_is(uri.p[i], CH_TARGET))
@@ -110,7 +117,7 @@ static bool begins_with_slash(const struct var *v)
  */
 static bool host_is_chosen(const struct template *t)
 {
-    size_t scheme = http_prefix.n, host = 0;
+    size_t scheme = slice_istarts(t->source, https_prefix) ? https_prefix.n : http_prefix.n, host = 0;
     for (uint32_t i = 0; i < t->nparts; i++) {
         const struct template_part *p = &t->parts[i];
         if (p->var && p->var->client)
@@ -145,10 +152,10 @@ int pass_compile(struct conf_ctx *cf, struct proxy_conf *c)
                       SLICE_FMT(c->pass));
         return OK;
     }
-    endpoint_cut(slice_from(c->pass, http_prefix.n), &text, &uri);
-    int rc = endpoint_parse(text, 80, &e, &why);
+    endpoint_cut(slice_from(c->pass, scheme_of(c->pass, &c->tls)), &text, &uri);
+    int rc = endpoint_parse(text, c->tls ? 443 : 80, &e, &why);
     if (rc == OK)
-        rc = host_header(cf->arena, &e, &c->host_header, &c->port_text);
+        rc = host_header(cf->arena, &e, c->tls, &c->host_header, &c->port_text);
     return rc == OK ? upstream_for(cf, c->node, &e, &c->upstream) : rc;
 }
 
@@ -239,23 +246,21 @@ static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *
     int rc = eval_target(x, c, &value, &client_at);
     if (rc != OK)
         return fail(x, 500);
-    if (!slice_istarts(value, http_prefix)) {
-        if (slice_istarts(value, https_prefix))
-            exchange_log(x, LEVEL_ERROR, "https protocol requires SSL support");
-        else
-            exchange_log(x, LEVEL_ERROR, "invalid URL prefix in \"%.*s\"", SLICE_FMT(value));
+    size_t scheme = scheme_of(value, &px->tls);
+    if (!scheme) {
+        exchange_log(x, LEVEL_ERROR, "invalid URL prefix in \"%.*s\"", SLICE_FMT(value));
         return fail(x, 500);
     }
-    endpoint_cut(slice_from(value, http_prefix.n), &text, &uri);
-    if (endpoint_parse(text, 80, &e, &why) != OK) {
+    endpoint_cut(slice_from(value, scheme), &text, &uri);
+    if (endpoint_parse(text, px->tls ? 443 : 80, &e, &why) != OK) {
         exchange_log(x, LEVEL_ERROR, "%s in upstream \"%.*s\"", why, SLICE_FMT(text));
         return fail(x, 500);
     }
-    rc = host_header(&x->arena, &e, &px->host, &px->port);
+    rc = host_header(&x->arena, &e, px->tls, &px->host, &px->port);
     if (rc == OK)
         rc = uri.n ? target_given(&x->arena, uri, &px->target)
                    : target_make(x, false, SLICE_NONE, SLICE_NONE, &px->target);
-    return rc == OK ? proxy_choose(x, client_at < http_prefix.n + text.n, &e) : fail(x, 500);
+    return rc == OK ? proxy_choose(x, client_at < scheme + text.n, &e) : fail(x, 500);
 }
 
 /* Woken while a name is being resolved: this very pass began it. */
@@ -306,6 +311,7 @@ enum verdict proxy_select(struct exchange *x, const void *conf)
     struct proxy_exchange *px = x->proxy;
     if (c->dynamic)
         return select_dynamic(x, c, px);
+    px->tls = c->tls;
     px->upstream = c->upstream;
     if (unlikely(c->upstream->live) && !(px->upstream = upstream_live_now(c->upstream, &x->arena)))
         return fail(x, 500);

@@ -13,6 +13,7 @@
 #include "proxy/bind.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
+#include "proxy/proxy_ssl.h"
 #include "proxy/step.h"
 
 static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
@@ -49,6 +50,15 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
     struct proxy_exchange *p = x->proxy;
     struct h1_client *cl = NULL;
     uint64_t bound = local ? hash_bytes(slice_of((const char *)&local->sa, local->len), false) : 0;
+    slice name = SLICE_NONE;
+    const char *why;
+    if (unlikely(p->tls)) {
+        if (proxy_ssl_name(x, &name) != OK) {
+            errno = ENOMEM;
+            return NULL;
+        }
+        bound ^= proxy_ssl_key(x, name);
+    }
     while (!p->tunnel && !p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
         if (!must_not_repeat(x) || h1_client_alive(cl))
             break;
@@ -61,6 +71,12 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
     cl = h1_client_connect(x->w, &peer->addr, local, p->conf->socket_keepalive);
     if (cl)
         cl->bound = bound;
+    if (cl && unlikely(p->tls) && !proxy_ssl_begin(x, cl, name, peer->text, &why)) {
+        exchange_log(x, LEVEL_ERROR, "no TLS to upstream: %s", why);
+        h1_client_close(cl);
+        errno = EPROTO;
+        return NULL;
+    }
     return cl;
 }
 
@@ -81,7 +97,7 @@ static struct h1_client *connection_to(struct exchange *x, const struct peer *pe
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
 static void name_upstream(struct exchange *x, const struct peer *peer)
 {
-    x->upstream = arena_printf(&x->arena, "http://%.*s%s%.*s", SLICE_FMT(peer->text),
+    x->upstream = arena_printf(&x->arena, "%s://%.*s%s%.*s", x->proxy->tls ? "https" : "http", SLICE_FMT(peer->text),
                                peer->addr.sa.sa_family == AF_UNIX ? ":" : "", SLICE_FMT(x->proxy->target));
 }
 
@@ -199,7 +215,7 @@ void next_log_failure(struct exchange *x)
         return;
     default:
         exchange_log(x, LEVEL_ERROR, "%s%s%s while %s", exchange_why_text(why), x->back_detail ? ": " : "",
-                     x->back_detail ? x->back_detail : "", doing(x));
+                     x->back_detail ? x->back_detail : "", why == WHY_HANDSHAKE ? "SSL handshaking to upstream" : doing(x));
         return;
     }
 }

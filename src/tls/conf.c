@@ -169,7 +169,7 @@ static void map_cleanup(struct gen_cleanup *c)
     map_done(&container_of(c, struct tls_main, cleanup)->by_key);
 }
 
-static int remember(struct conf_ctx *cf, struct tls_conf *c)
+int tls_remember(struct conf_ctx *cf, char key[TLS_KEY])
 {
     struct tls_main *m = conf_scope_own(cf, cf->scope[SCOPE_MAIN], &ssl_feature);
     if (!m)
@@ -179,7 +179,7 @@ static int remember(struct conf_ctx *cf, struct tls_conf *c)
         generation_cleanup(cf->gen, &m->cleanup, map_cleanup);
         m->ready = true;
     }
-    int rc = map_put(&m->by_key, slice_of(c->key, TLS_KEY), c);
+    int rc = map_put(&m->by_key, slice_of(key, TLS_KEY), key);
     return rc == ERR_REFUSED ? OK : rc;
 }
 
@@ -205,5 +205,5 @@ int tls_conf_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct
         rc = digest(c, mix_all, c->key);
     if (rc == OK && c->certs)
         rc = tls_check(cf, c);
-    return rc == OK ? remember(cf, c) : rc;
+    return rc == OK ? tls_remember(cf, c->key) : rc;
 }

@@ -60,7 +60,7 @@ struct tls_conf {
 
 /* SCOPE_MAIN of the feature `ssl`. */
 struct tls_main {
-    struct map by_key; /* digest -> struct tls_conf */
+    struct map by_key; /* digest -> itself: what is asked for */
     struct gen_cleanup cleanup;
     bool ready;
 };
@@ -71,6 +71,8 @@ static inline bool tls_has_certificate(const struct tls_conf *c)
 {
     return c->certs != NULL;
 }
+/* A context for this digest is asked for by the configuration; the bytes live as long as it. OK or ERR_NOMEM. */
+int tls_remember(struct conf_ctx *cf, char key[TLS_KEY]);
 /* conf.c: what `finish` does at each level. */
 int tls_conf_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
                     const void *parent);

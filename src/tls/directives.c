@@ -9,13 +9,14 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "conf/units.h"
+#include "tls/client.h"
 #include "tls/conf.h"
 
 #define HS (CONF_HTTP | CONF_SERVER)
 
 /* ---- files ---- */
 
-static int add_file(struct conf_ctx *cf, const struct conf_node *node, struct tls_file **list, const char *what)
+int tls_file_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_file **list, const char *what)
 {
     slice name = node->args[0].text;
     struct tls_file *f = arena_new(cf->arena, struct tls_file);
@@ -47,7 +48,7 @@ static int add_file(struct conf_ctx *cf, const struct conf_node *node, struct tl
 #define FILE_SETTER(function, member, what)                                                                            \
     static int function(struct conf_ctx *cf, const struct conf_node *node, void *conf)                                 \
     {                                                                                                                  \
-        return add_file(cf, node, &((struct tls_conf *)conf)->member, what);                                           \
+        return tls_file_add(cf, node, &((struct tls_conf *)conf)->member, what);                                           \
     }
 FILE_SETTER(set_certificate, certs, "certificate")
 FILE_SETTER(set_key, keys, "certificate key")
@@ -59,9 +60,9 @@ FILE_SETTER(set_dhparam, dhparam, "DH parameters")
 FILE_SETTER(set_staple, staple_file, "OCSP response")
 FILE_SETTER(set_ticket_key, ticket_keys, "ticket key")
 
-static int set_command(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+int tls_word_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_word **at)
 {
-    struct tls_word *w = arena_new(cf->arena, struct tls_word), **at = &((struct tls_conf *)conf)->commands;
+    struct tls_word *w = arena_new(cf->arena, struct tls_word);
     if (!w || !arena_dup(cf->arena, node->args[0].text, &w->a) || !arena_dup(cf->arena, node->args[1].text, &w->b))
         return ERR_NOMEM;
     w->node = node;
@@ -69,6 +70,11 @@ static int set_command(struct conf_ctx *cf, const struct conf_node *node, void *
         at = &(*at)->next;
     *at = w;
     return OK;
+}
+
+static int set_command(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return tls_word_add(cf, node, &((struct tls_conf *)conf)->commands);
 }
 
 /* ---- sessions ---- */
@@ -120,7 +126,7 @@ static int check_buffer(struct conf_ctx *cf, const struct conf_node *node, void 
     return OK;
 }
 
-static const struct conf_value protocol_values[] = {
+const struct conf_value tls_protocol_values[] = {
     { "SSLv2", TLS_OLD },    { "SSLv3", TLS_OLD },    { "TLSv1", TLS_V1_0 }, { "TLSv1.1", TLS_V1_1 },
     { "TLSv1.2", TLS_V1_2 }, { "TLSv1.3", TLS_V1_3 }, { NULL, 0 },
 };
@@ -190,7 +196,7 @@ static const struct directive directives[] = {
         .usage = "ssl_conf_command NAME VALUE;",
         .doc = "A configuration command of OpenSSL (SSL_CONF_cmd), after everything else.",
     },
-    SLOT("ssl_protocols", CONF_BITS, protocols, 0, 0, protocol_values, "TLSv1.2 TLSv1.3", check_protocols,
+    SLOT("ssl_protocols", CONF_BITS, protocols, 0, 0, tls_protocol_values, "TLSv1.2 TLSv1.3", check_protocols,
          "ssl_protocols [SSLv2] [SSLv3] [TLSv1] [TLSv1.1] [TLSv1.2] [TLSv1.3];",
          "Versions that are spoken. SSLv2 and SSLv3 are known as names only."),
     SLOT("ssl_ciphers", CONF_STRING, ciphers, 0, 0, NULL, "ECDHE+AESGCM:ECDHE+CHACHA20", NULL, "ssl_ciphers LIST;",

@@ -14,6 +14,7 @@ struct tls_worker *tls_worker_new(struct loop *loop)
     if (!w)
         return NULL;
     map_init(&w->contexts, false);
+    map_init(&w->sessions, false);
     w->loop = loop;
     return w;
 }
@@ -33,6 +34,8 @@ void tls_worker_free(struct tls_worker *w)
             context_free(w->contexts.slots[i].value);
     }
     map_done(&w->contexts);
+    tls_sessions_clear(w);
+    map_done(&w->sessions);
     free(w->in);
     free(w->out);
     free(w->gather);
@@ -52,9 +55,9 @@ static bool buffers(struct tls_worker *w)
     return w->in && w->out && w->gather;
 }
 
-struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *c)
+struct tls_context *tls_context_for(struct tls_worker *w, const char key[TLS_KEY], tls_make_fn make, const void *what)
 {
-    struct tls_context *t = map_get(&w->contexts, slice_of(c->key, TLS_KEY));
+    struct tls_context *t = map_get(&w->contexts, slice_of(key, TLS_KEY));
     if (t)
         return t;
     if (!buffers(w))
@@ -62,13 +65,23 @@ struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *
     t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    memcpy(t->key, c->key, TLS_KEY);
-    int rc = tls_context_make(c, t);
+    memcpy(t->key, key, TLS_KEY);
+    int rc = make(what, t);
     if (rc == ERR_NOMEM || map_put(&w->contexts, slice_of(t->key, TLS_KEY), t) != OK) {
         context_free(t);
         return NULL;
     }
     return t;
+}
+
+static int make_server(const void *what, struct tls_context *out)
+{
+    return tls_context_make(what, out);
+}
+
+struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *c)
+{
+    return tls_context_for(w, c->key, make_server, c);
 }
 
 void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all)

@@ -33,6 +33,7 @@ struct tls_worker {
     struct loop *loop;
     char *in, *out, *gather;
     size_t out_n, out_cap;
+    struct map sessions; /* with backends: client.c */
     struct map contexts; /* digest -> struct tls_context */
 };
 
@@ -42,6 +43,11 @@ void tls_worker_free(struct tls_worker *w);
 
 /* The context of a configuration; never NULL unless memory is out. */
 struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *c);
+/* The same for anything that has a digest and a way to make a context of it. */
+typedef int (*tls_make_fn)(const void *what, struct tls_context *out);
+struct tls_context *tls_context_for(struct tls_worker *w, const char key[TLS_KEY], tls_make_fn make, const void *what);
+/* client.c */
+void tls_sessions_clear(struct tls_worker *w);
 /* Forgets contexts that no configuration of `all` asks for; connections that use one keep it. */
 void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all);
 
