@@ -88,9 +88,9 @@ int explain_args(struct explain_args *a, int argc, char **argv)
 
 /* ---- the request ---- */
 
-static int port_of(slice authority, const char *url, uint16_t *port)
+static int port_of(slice authority, const char *url, bool tls, uint16_t *port)
 {
-    uint64_t n = 80;
+    uint64_t n = tls ? 443 : 80;
     ptrdiff_t colon = slice_rfind(authority, ':');
     if (colon >= 0 && slice_find(slice_from(authority, (size_t)colon), ']') < 0 &&
         (slice_to_u64(slice_from(authority, (size_t)colon + 1), &n) < 0 || n == 0 || n > 65535))
@@ -99,22 +99,21 @@ static int port_of(slice authority, const char *url, uint16_t *port)
     return OK;
 }
 
-/* "http://HOST[:PORT]/PATH", or "/PATH" for the first address that is listened on. */
+/* "http://HOST[:PORT]/PATH", "https://...", or "/PATH" for the first address that is listened on. */
 static int split_url(const char *url, slice *authority, slice *target, uint16_t *port)
 {
     slice s = slice_str(url), rest;
     *port = 0;
     *authority = SLICE("localhost");
-    if (slice_istarts(s, SLICE("https://")))
-        return refuse("TLS is not built in, no server answers", url);
-    if (slice_istarts(s, SLICE("http://"))) {
-        s = slice_from(s, sizeof("http://") - 1);
+    bool tls = slice_istarts(s, SLICE("https://"));
+    if (tls || slice_istarts(s, SLICE("http://"))) {
+        s = slice_from(s, tls ? sizeof("https://") - 1 : sizeof("http://") - 1);
         size_t n = 0;
         while (n < s.n && s.p[n] != '/' && s.p[n] != '?' && s.p[n] != '#')
             n++;
         *authority = slice_upto(s, n);
         s = slice_from(s, n);
-        int rc = port_of(*authority, url, port);
+        int rc = port_of(*authority, url, tls, port);
         if (rc < 0)
             return rc;
     } else if (s.n && s.p[0] != '/' && !slice_eq(s, SLICE("*"))) {

@@ -124,7 +124,6 @@ static const struct dynamic dynamic_table[] = {
     { "/b/", "127.0.0.1:0", NULL, 500, "invalid port in upstream", NULL, NULL },
     { "/b/", "", NULL, 500, "no host in upstream", NULL, NULL },
     { "/b/", "127.1", NULL, 500, "invalid host in upstream", NULL, NULL },
-    { "/all/", "https://127.0.0.1", NULL, 500, "https protocol requires SSL support", NULL, NULL },
     { "/all/", "ftp://127.0.0.1", NULL, 500, "invalid URL prefix in", NULL, NULL },
     /* the client's choice: upstream blocks and public addresses */
     { "/h/", NULL, "up", 0, "127.0.0.1:81", "up", "/h/x?y" },

@@ -95,7 +95,6 @@ BAD = {
     "bad port": ("http { server { listen 127.0.0.1:99999; } }", None),
     "empty upstream": ("http { upstream u { } }", "no servers are inside upstream"),
     "bad proxy_pass": ("http { server { location / { proxy_pass ftp://x; } } }", "invalid URL prefix"),
-    "https to a backend": ("http { server { location / { proxy_pass https://127.0.0.1; } } }", "[emerg] https protocol requires SSL support in "),
     "bad return code": ("http { server { return abc; } }", None),
 }
 

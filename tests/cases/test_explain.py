@@ -111,7 +111,6 @@ def test_control_bytes_reach_no_terminal(site):
 @pytest.mark.parametrize("args, text", [
     (["http://a.example:1/"], "no server listens on port 1"),
     (["--listen", "127.0.0.1:1", "/"], "no server listens on 127.0.0.1:1"),
-    (["https://a/"], "TLS is not built in"),
     (["ftp://a/"], "neither http://HOST/PATH nor /PATH"),
     (["http://a:x/"], "no port number in"),
     (["--from", "nonsense", "/"], 'no address: "nonsense"'),
