@@ -4,7 +4,7 @@
 
 #include "base/strb.h"
 
-enum { DEMO_BACKENDS = 3 };
+enum { DEMO_BACKENDS = 3, HTTPS_BESIDE = 8443 - 8080 };
 
 static const char *const names[DEMO_BACKENDS] = { "one", "two", "three" };
 
@@ -16,11 +16,33 @@ static void add_upstream(struct strb *b, unsigned port)
     strb_lit(b, "        keepalive 16;\n    }\n");
 }
 
-static void add_proxy(struct strb *b, unsigned port)
+uint16_t demo_https_port(uint16_t port)
+{
+    char path[512];
+    return port <= UINT16_MAX - HTTPS_BESIDE && demo_certificate(path, sizeof(path)) ? (uint16_t)(port + HTTPS_BESIDE)
+                                                                                      : 0;
+}
+
+static void add_https(struct strb *b, uint16_t port)
+{
+    char path[512];
+    uint16_t https = demo_https_port(port);
+    if (https && demo_certificate(path, sizeof(path)))
+        strb_printf(b,
+                    "        listen %u ssl;\n"
+                    "        ssl_certificate \"%s\";\n"
+                    "        ssl_certificate_key \"%s\";\n",
+                    (unsigned)https, path, path);
+}
+
+static void add_proxy(struct strb *b, uint16_t port)
 {
     strb_printf(b,
                 "    server {\n"
-                "        listen %u;\n"
+                "        listen %u;\n",
+                (unsigned)port);
+    add_https(b, port);
+    strb_printf(b,
                 "        trusted_proxies none;\n"
                 "        location / {\n"
                 "            proxy_pass http://backends;\n"
@@ -28,8 +50,7 @@ static void add_proxy(struct strb *b, unsigned port)
                 "            proxy_set_header X-Forwarded-For $remote_addr;\n"
                 "            add_header X-Backend $upstream_addr always;\n"
                 "        }\n"
-                "    }\n",
-                port);
+                "    }\n");
 }
 
 static void add_backends(struct strb *b, unsigned port)
@@ -75,6 +96,9 @@ void demo_greet(uint16_t port)
     printf("hinge " HINGE_VERSION " is running\n\n"
            "  http://127.0.0.1:%-5u     a reverse proxy, balancing over three backends\n",
            p);
+    uint16_t https = demo_https_port(port);
+    if (https)
+        printf("  https://127.0.0.1:%-5u    the same over TLS, with a certificate made here: curl -k\n", (unsigned)https);
     for (unsigned i = 0; i < DEMO_BACKENDS; i++)
         printf("  http://127.0.0.1:%-5u     backend \"%s\": answers which backend it is and what it was asked\n",
                p + 1 + i, names[i]);

@@ -4,10 +4,16 @@
 #ifndef APP_DEMO_H
 #define APP_DEMO_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The configuration as text (malloc), or NULL. */
 char *demo_config(uint16_t port);
+/* Where https is spoken beside `port`: 8443 beside 8080; 0: nowhere. */
+uint16_t demo_https_port(uint16_t port);
+/* demo_cert.c: the path of a file that holds key and certificate, made when it is not there. false: it cannot be. */
+bool demo_certificate(char *path, size_t n);
 /* What listens where, and what to try, on stdout. */
 void demo_greet(uint16_t port);
 /* After a start that failed on a port in use: how to choose another. */
