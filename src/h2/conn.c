@@ -17,7 +17,7 @@
 enum { FRAMES_A_TURN = 512, OPENED_A_TURN = 64, OUT_FULL = 64 << 10, READS_A_TURN = 4, CONN_WINDOW = 1 << 20 };
 
 /* The buckets fill again within these times. */
-enum { CONTROL_MS = 10000, LINGER_MS = 1000 };
+enum { CONTROL_MS = 10000, LINGER_MS = 1000, LARGE_STEP = 1024 };
 
 bool h2_bucket_take(struct h2_bucket *b, uint64_t now, uint32_t burst, uint64_t ms)
 {
@@ -319,7 +319,9 @@ static void take_priority_update(struct h2_conn *c, const struct h2_event *e)
 
 static void take_gathered(struct h2_conn *c, const struct h2_event *e)
 {
-    if (e->type != H2_RST_STREAM && !control_token(c))
+    /* A large increment needs no token: what it allows runs out by itself (the window overflows). */
+    bool large = e->type == H2_WINDOW_UPDATE && (h2_u32(e->run.p) & H2_WINDOW_MAX) >= LARGE_STEP;
+    if (e->type != H2_RST_STREAM && !large && !control_token(c))
         return;
     switch (e->type) {
     case H2_SETTINGS:

@@ -94,6 +94,7 @@ struct h2_stream {
     bool stuck;     /* out_stuck was told */
     bool counted;   /* in the peer's or our limit of streams */
     bool head_done; /* client: a final head was read */
+    bool untouched; /* client: the backend says that it has not looked at the request */
     uint8_t interims;
     void *user; /* client: limits of the attempt */
 };
@@ -172,6 +173,8 @@ bool h2_bucket_take(struct h2_bucket *b, uint64_t now, uint32_t burst, uint64_t 
 
 struct h2_stream *h2_stream_find(const struct h2_conn *c, uint32_t id);
 void h2_stream_init(struct h2_stream *s, struct h2_conn *c, uint32_t id, const struct end_ops *ops);
+/* Gives a stream that was made with 0 its number. */
+void h2_stream_number(struct h2_stream *s, uint32_t id);
 /* Takes it off the connection; its end is detached. The memory is the caller's. */
 void h2_stream_done(struct h2_stream *s);
 /* A run of DATA. */

@@ -11,6 +11,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "h2/client.h"
 #include "h2/request.h"
 #include "http/client.h"
 #include "net/listen.h"
@@ -40,6 +41,8 @@ int h2_worker_init(struct worker *w)
     if (!h)
         return ERR_NOMEM;
     slab_init(&h->servers, sizeof(struct h2_server), BATCH);
+    slab_init(&h->clients, h2_client_size, BATCH);
+    list_init(&h->backs);
     slab_init(&h->streams, sizeof(struct h2_stream), BATCH);
     list_init(&h->connections);
     w->h2 = h;
@@ -55,6 +58,7 @@ void h2_worker_drain(struct worker *w)
         next = at->next;
         h2_server_leave(s);
     }
+    h2_clients_leave(w, NULL);
 }
 
 static void cut(struct h2_server *s)
@@ -89,8 +93,10 @@ void h2_worker_done(struct worker *w)
         else if (!s->c.closed && !s->c.nstreams)
             h2_conn_close(&s->c);
     }
+    h2_clients_done(w);
     loop_reap_now(&w->loop);
     slab_done(&h->servers);
+    slab_done(&h->clients);
     slab_done(&h->streams);
     free(h);
     w->h2 = NULL;

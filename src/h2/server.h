@@ -10,7 +10,8 @@
 #include "http/handover.h"
 
 struct h2_worker {
-    struct slab servers, streams;
+    struct slab servers, clients, streams;
+    struct list backs;       /* connections to backends (client.c) */
     struct list connections; /* struct h2_server.link */
 };
 

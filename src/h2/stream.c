@@ -45,6 +45,17 @@ void h2_stream_init(struct h2_stream *s, struct h2_conn *c, uint32_t id, const s
     c->nstreams++;
 }
 
+void h2_stream_number(struct h2_stream *s, uint32_t id)
+{
+    struct h2_stream **at = bucket(s->c, s->id);
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->id = id;
+    s->next = *bucket(s->c, id);
+    *bucket(s->c, id) = s;
+}
+
 static void drop_held(struct h2_stream *s)
 {
     if (s->held)

@@ -72,7 +72,8 @@ static int origin_upgrade(struct exchange *x, const struct set_field *protocols)
 {
     struct origin_head *o = &x->origin;
     slice value;
-    if (o->minor == 0 || x->req.body.kind != BODY_NONE || !x->front->ops->switch_protocol)
+    if (o->minor == 0 || x->req.body.kind != BODY_NONE || !x->front->ops->switch_protocol ||
+        !x->back->ops->switch_protocol)
         return OK;
     int rc = set_value(x, protocols, &value);
     if (rc != OK)
@@ -174,7 +175,7 @@ int origin_build(struct exchange *x, const struct peer *peer)
     const struct header_rules *r = px->conf->headers;
     struct origin_head *o = &x->origin;
     px->peer = peer;
-    o->minor = (uint8_t)px->conf->http_version;
+    o->minor = px->conf->http_version != 0;
     o->target = px->target;
     o->host = px->host;
     int rc = origin_method(x, px->conf);

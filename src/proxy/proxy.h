@@ -105,7 +105,7 @@ struct proxy_conf {
     struct announce announce;
     const struct header_rules *headers; /* made from these four at load */
 
-    uint32_t http_version;                                /* 0 or 1: minor */
+    uint32_t http_version;                                /* 0 or 1: minor; 2: HTTP/2 */
     struct template method;                               /* proxy_method; empty: the client's */
     uint64_t connect_timeout, read_timeout, send_timeout; /* ms */
     bool buffering, request_buffering;

@@ -121,7 +121,7 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
 
 /* ---- the table ---- */
 
-static const struct conf_value versions[] = { { "1.0", 0 }, { "1.1", 1 }, { NULL, 0 } };
+static const struct conf_value versions[] = { { "1.0", 0 }, { "1.1", 1 }, { "2", 2 }, { NULL, 0 } };
 
 static const struct conf_value ignore_values[] = {
     { "X-Accel-Redirect", IGNORE_REDIRECT },
@@ -325,9 +325,10 @@ static const struct directive directives[] = {
       AT(http_version),
       .values = versions,
       .def = "1.1",
-      .usage = "proxy_http_version 1.0 | 1.1;",
+      .usage = "proxy_http_version 1.0 | 1.1 | 2;",
       .doc = "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
-             "not." },
+             "not. With 2, the requests of a worker share few connections, and the backend must speak HTTP/2 without "
+             "being asked (prior knowledge)." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "net/egress.h"
+#include "h2/client.h"
 #include "proxy/bind.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
@@ -115,9 +116,44 @@ static enum step without_socket(struct exchange *x, int err)
     return step_error(x, 500);
 }
 
-static enum step begin(struct exchange *x, const struct peer *peer)
+/* A stream of a connection that others use too. */
+static int attach_h2(struct exchange *x, const struct peer *peer, struct attempt *a)
 {
-    struct proxy_exchange *p = x->proxy;
+    const struct proxy_exchange *p = x->proxy;
+    const struct proxy_conf *c = p->conf;
+    const struct upstream *u = p->upstream;
+    const struct h2_client_limits limits = {
+        .connect_timeout = c->connect_timeout,
+        .send_timeout = c->send_timeout,
+        .read_timeout = c->read_timeout,
+        .head_max = c->buffer_size,
+        .fields_max = 1000,
+        .keepalive = u->keepalive,
+        .keepalive_requests = u->keepalive_requests,
+        .keepalive_timeout = u->keepalive_timeout,
+        .keepalive_time = u->keepalive_time,
+        .pass_trailers = c->pass_trailers && x->req.te_trailers,
+        .probes = c->socket_keepalive,
+        .fresh = p->race_retried,
+    };
+    struct addr local;
+    bool has = false;
+    if (c->bind && bind_address(x, c->bind, peer, &local, &has) != OK) {
+        errno = ENOMEM;
+        return ERR_SYS;
+    }
+    uint64_t bound = has ? hash_bytes(slice_of((const char *)&local.sa, local.len), false) : 0;
+    return h2_client_attach(x, peer->pool_key, &peer->addr, has ? &local : NULL, bound, &limits, &a->reused);
+}
+
+static bool over_h2(const struct exchange *x)
+{
+    return unlikely(x->proxy->conf->http_version == 2) && !x->proxy->tunnel;
+}
+
+static bool attach_h1(struct exchange *x, const struct peer *peer, struct attempt *a)
+{
+    const struct proxy_exchange *p = x->proxy;
     const struct h1_client_limits limits = {
         .connect_timeout = p->conf->connect_timeout,
         .send_timeout = p->conf->send_timeout,
@@ -127,6 +163,17 @@ static enum step begin(struct exchange *x, const struct peer *peer)
         .pass_trailers = p->conf->pass_trailers && x->req.te_trailers,
         .bare_lf = x->server->client->compat & COMPAT_BARE_LF,
     };
+    struct h1_client *cl = connection_to(x, peer);
+    if (!cl)
+        return false;
+    a->reused = cl->requests > 0;
+    h1_client_attach(cl, x, &limits);
+    return true;
+}
+
+static enum step begin(struct exchange *x, const struct peer *peer)
+{
+    struct proxy_exchange *p = x->proxy;
     x->events &= ~(uint32_t)(X_BACK_READY | X_BACK_HEAD | X_BACK_INTERIM | X_BACK_DONE | X_BACK_FAILED | X_BACK_SENT |
                              X_BACK_SWITCHED);
     p->peer = NULL;
@@ -137,15 +184,13 @@ static enum step begin(struct exchange *x, const struct peer *peer)
     }
     p->peer = peer;
     x->upstream = SLICE_NONE;
-    struct h1_client *cl = connection_to(x, peer);
-    if (!cl && is_our_lack(errno))
+    bool attached = over_h2(x) ? attach_h2(x, peer, a) == OK : attach_h1(x, peer, a);
+    if (!attached && is_our_lack(errno))
         return without_socket(x, errno);
-    if (!cl) {
+    if (!attached) {
         exchange_back_failed(x, WHY_CONNECT, errno, NULL);
         return step_next_upstream(x, 0);
     }
-    a->reused = cl->requests > 0;
-    h1_client_attach(cl, x, &limits);
     return STEP_CONNECT;
 }
 
@@ -156,7 +201,8 @@ enum step step_connect(struct exchange *x)
     if (x->events & X_BACK_FAILED)
         return step_next_upstream(x, 0);
     if (x->events & X_BACK_READY) {
-        if (unlikely(p->guarded) && !egress_verify(h1_client_of(x->back)->c.io.fd, &p->peer->addr)) {
+        if (unlikely(p->guarded) &&
+            !egress_verify(over_h2(x) ? h2_client_fd(x->back) : h1_client_of(x->back)->c.io.fd, &p->peer->addr)) {
             exchange_log(x, LEVEL_ALERT, "connected to another address than the one that was looked at");
             exchange_back_failed(x, WHY_CONNECT, EPERM, NULL);
             return step_next_upstream(x, 0);
@@ -254,6 +300,13 @@ void step_drop_back(struct exchange *x)
 void attempt_count(struct exchange *x)
 {
     struct attempt *a = x->proxy->last;
+    if (over_h2(x)) {
+        struct h2_client_counts n = h2_client_counts(x->back);
+        a->bytes_sent = n.sent;
+        a->bytes_received = n.received;
+        a->body_received = n.body;
+        return;
+    }
     struct h1_client_counts n = h1_client_counts(x->back);
     a->bytes_sent = n.sent;
     a->bytes_received = n.received;

@@ -32,8 +32,12 @@ enum step step_error(struct exchange *x, unsigned status)
 void step_give_back(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
-    struct h1_client *cl = h1_client_of(x->back);
     attempt_count(x);
+    if (unlikely(p->conf->http_version == 2) && !p->tunnel) {
+        x->back->ops->finish(x->back); /* its connection is kept by the codec */
+        return;
+    }
+    struct h1_client *cl = h1_client_of(x->back);
     x->back->ops->finish(x->back);
     if (cl->state != CLIENT_IDLE)
         return;
