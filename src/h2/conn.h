@@ -186,6 +186,8 @@ void h2_stream_want(struct h2_stream *s);
 void h2_stream_stop(struct h2_stream *s);
 /* RST_STREAM goes out; nothing of the stream goes or comes any more. */
 void h2_stream_reset(struct h2_stream *s, enum h2_error e);
+/* What still comes for the stream is dropped, without a word. */
+void h2_stream_forget(struct h2_stream *s);
 void h2_stream_fail(struct h2_stream *s, enum x_why why, enum h2_error e);
 /* A stream error that the peer made us send: counted (row A3). */
 void h2_stream_fault(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum h2_error e);

@@ -200,11 +200,20 @@ static void reset(struct end *e)
     h2_server_stream_gone(st);
 }
 
+/* What is left of the request is short and may come without another word of ours: it is dropped as it comes. Some
+ * clients take a reset that they did not need for a failure, whatever the answer before it said. */
+static bool short_rest(const struct h2_stream *st)
+{
+    return st->length != UINT64_MAX && (int64_t)(st->length - st->seen) <= st->recv_window;
+}
+
 static void finish(struct end *e)
 {
     struct h2_stream *st = h2_stream_of(e);
     if (st->malformed)
         h2_stream_reset(st, H2_PROTOCOL_ERROR);
+    else if (!st->ended_in && short_rest(st))
+        h2_stream_forget(st);
     else if (!st->ended_in)
         h2_stream_reset(st, H2_NO_ERROR);
     end_detach(e);

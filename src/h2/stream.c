@@ -286,6 +286,12 @@ void h2_stream_stop(struct h2_stream *s)
         pipe_close(s->end.in);
 }
 
+void h2_stream_forget(struct h2_stream *s)
+{
+    s->reset = true;
+    s->c->forgotten[s->c->nforgotten++ % H2_FORGOTTEN] = s->id;
+}
+
 void h2_stream_reset(struct h2_stream *s, enum h2_error e)
 {
     struct h2_conn *c = s->c;

@@ -23,6 +23,8 @@ static bool gathers(const struct exchange *x)
 static bool asked_again(const struct exchange *x)
 {
     const struct proxy_conf *c = x->proxy->conf;
+    if (c->http_version == 2)
+        return true; /* a stream that was refused is sent again, whatever its method */
     return c->own_body || method_idempotent(x->req.method) || (c->next_upstream & NEXT_NON_IDEMPOTENT) ||
            error_page_any(x->pass.loc);
 }

@@ -1,0 +1,233 @@
+"""HTTP/2 to backends: few connections for many requests, what a backend refuses is sent again, what it breaks is an error."""
+import socket
+import struct
+import subprocess
+import threading
+
+import pytest
+from hpack import Decoder, Encoder
+
+from tools import h2
+from tools.h2 import frame
+from tools.ports import free_port
+from tools.times import PATIENCE, wait_until
+
+
+class Origin:
+    """A backend at frame level. `on(conn, stream, fields)` is called for each request, in its connection's thread."""
+
+    def __init__(self, on, greeting=h2.settings()):
+        self.on, self.greeting, self.connections, self.requests = on, greeting, [], []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __str__(self):
+        return "127.0.0.1:%d" % self.listener.getsockname()[1]
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            conn = OriginConn(self, sock)
+            self.connections.append(conn)
+            threading.Thread(target=conn.run, daemon=True).start()
+
+    def close(self):
+        self.listener.close()
+        for c in self.connections:
+            c.sock.close()
+
+
+class OriginConn:
+    def __init__(self, origin, sock):
+        self.origin, self.sock, self.buffer = origin, sock, b""
+        self.encoder, self.decoder, self.frames = Encoder(), Decoder(), []
+
+    def _take(self, n):
+        while len(self.buffer) < n:
+            more = self.sock.recv(65536)
+            if not more:
+                raise EOFError
+            self.buffer += more
+        out, self.buffer = self.buffer[:n], self.buffer[n:]
+        return out
+
+    def run(self):
+        try:
+            assert self._take(24) == h2.PREFACE
+            self.sock.sendall(self.origin.greeting)
+            while True:
+                head = self._take(9)
+                kind, flags, stream = struct.unpack(">BBI", head[3:])
+                payload = self._take(int.from_bytes(head[:3], "big"))
+                self.frames.append((kind, flags, stream, payload))
+                if kind == h2.SETTINGS and not flags & h2.ACK:
+                    self.sock.sendall(frame(h2.SETTINGS, h2.ACK))
+                elif kind == h2.HEADERS:
+                    fields = dict(self.decoder.decode(payload))
+                    self.origin.requests.append(fields)
+                    self.origin.on(self, stream, fields)
+        except (EOFError, OSError):
+            pass
+
+    def answer(self, stream, body=b"ok", *fields, status="200"):
+        self.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS, stream, self.encoder.encode([(":status", status), *fields])) +
+                          frame(h2.DATA, h2.END_STREAM, stream, body))
+
+
+@pytest.fixture
+def origin():
+    started = []
+
+    def start(on, **kwargs):
+        started.append(Origin(on, **kwargs))
+        return started[-1]
+
+    yield start
+    for o in started:
+        o.close()
+
+
+def proxy(hinge, origin, text=""):
+    return hinge.http("upstream be { server %%origin%%; keepalive 8; } server { listen %%port%%; location / { "
+                      "proxy_pass http://be; proxy_http_version 2; " + text + " } }", origin=origin)
+
+
+class TestConnections:
+    def test_requests_share_one(self, hinge, origin):
+        o = origin(lambda c, s, f: c.answer(s))
+        h = proxy(hinge, o)
+        for _ in range(5):
+            assert h.get("/").body == b"ok"
+        assert len(o.connections) == 1 and len(o.requests) == 5
+        assert o.requests[0][":method"] == "GET" and o.requests[0][":scheme"] == "http" and o.requests[0][":authority"] == "be"
+
+    def test_concurrent_requests_share_one(self, hinge, origin):
+        waiting = []
+
+        def collect(c, s, f):
+            waiting.append(s)
+            if len(waiting) == 4:
+                for w in reversed(waiting):
+                    c.answer(w, b"%d" % w)
+
+        o = origin(collect)
+        h = proxy(hinge, o)
+        h.get  # the first connection is made by the first request; the others join it
+        out = []
+        threads = [threading.Thread(target=lambda: out.append(h.get("/").status)) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(PATIENCE)
+        assert out == [200] * 4 and len(o.connections) == 1
+
+    def test_limit_of_streams_opens_another(self, hinge, origin):
+        waiting = []
+
+        def collect(c, s, f):
+            if f[":path"] == "/first":
+                c.answer(s)
+                return
+            waiting.append((c, s))
+            if len(waiting) == 2:
+                for conn, stream in waiting:
+                    conn.answer(stream)
+
+        o = origin(collect, greeting=h2.settings(streams=1))
+        h = proxy(hinge, o)
+        assert h.get("/first").status == 200
+        out = []
+        threads = [threading.Thread(target=lambda: out.append(h.get("/").status)) for _ in range(2)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(PATIENCE)
+        assert out == [200, 200] and len(o.connections) == 2
+
+    def test_nghttpd(self, hinge, tmp_path):
+        (tmp_path / "f").write_bytes(b"f" * 200000)
+        port = free_port()
+        p = subprocess.Popen(["nghttpd", "--no-tls", "-d", str(tmp_path), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "nghttpd")
+            h = proxy(hinge, f"127.0.0.1:{port}")
+            assert h.get("/f").body == b"f" * 200000
+            assert h.get("/none").status == 404
+        finally:
+            p.terminate()
+            p.wait()
+
+
+class TestRetries:
+    def test_refused_stream_is_sent_again(self, hinge, origin):
+        def refuse_once(c, s, f):
+            if len(o.requests) == 1:
+                c.sock.sendall(frame(h2.RST_STREAM, 0, s, struct.pack(">I", h2.REFUSED_STREAM)))
+            else:
+                c.answer(s)
+
+        o = origin(refuse_once)
+        h = hinge.http("upstream be { server %%origin%% max_fails=0; server 127.0.0.1:%%other%% max_fails=0 backup; } server { listen %%port%%; location / { "
+                       "proxy_pass http://be; proxy_http_version 2; } }", origin=o, other=str(o).split(":")[1])
+        assert h.post("/", b"body").status == 200
+
+    def test_goaway_below_the_stream(self, hinge, origin):
+        def leave_once(c, s, f):
+            if len(o.connections) == 1 and s > 1:
+                c.sock.sendall(frame(h2.GOAWAY, 0, 0, struct.pack(">II", 1, 0)))
+            else:
+                c.answer(s)
+
+        o = origin(leave_once)
+        h = proxy(hinge, o)
+        assert h.get("/").status == 200
+        assert h.post("/", b"body").status == 200
+        assert len(o.connections) == 2
+
+
+class TestHostile:
+    @pytest.mark.parametrize("fields", [
+        [("x", "y")],
+        [(":status", "2000")],
+        [(":status", "200"), (":status", "200")],
+        [("x", "y"), (":status", "200")],
+        [(":status", "200"), ("connection", "close")],
+        [(":status", "200"), ("transfer-encoding", "chunked")],
+        [(":status", "200"), ("X-Upper", "1")],
+        [(":status", "200"), ("x", "a\r\nb")],
+        [(":status", "200"), ("content-length", "1"), ("content-length", "1")],
+        [(":status", "200"), ("content-length", "-1")],
+        [(":status", "101")],
+        [(":status", "200"), *[("x-%d" % i, "y" * 1000) for i in range(20)]],
+    ])
+    def test_malformed_head(self, hinge, origin, fields):
+        def bad(c, s, f):
+            c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS, s, c.encoder.encode(fields)) + frame(h2.DATA, h2.END_STREAM, s, b"ok"))
+
+        assert proxy(hinge, origin(bad)).get("/").status == 502
+
+    @pytest.mark.parametrize("raw", [
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        frame(h2.SETTINGS, 0, 1, b""),
+        frame(h2.PUSH_PROMISE, h2.END_HEADERS, 1, b"\0\0\0\2"),
+        frame(h2.HEADERS, h2.END_HEADERS, 1, b"\xff\xff\xff\xff\xff"),
+        frame(h2.DATA, 0, 0, b"x"),
+        frame(h2.GOAWAY, 0, 0, struct.pack(">II", 0, 1)),
+    ])
+    def test_broken_connection(self, hinge, origin, raw):
+        def bad(c, s, f):
+            c.sock.sendall(raw)
+            c.sock.shutdown(socket.SHUT_WR)
+
+        assert proxy(hinge, origin(bad)).get("/").status == 502
+
+    @pytest.mark.parametrize("length, body", [("5", b"four"), ("3", b"four")])
+    def test_length_that_data_contradict(self, hinge, origin, length, body):
+        h = proxy(hinge, origin(lambda c, s, f: c.answer(s, body, ("content-length", length))))
+        with h.connect() as c:
+            c.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            data = c.read_all() if hasattr(c, "read_all") else b""
+        assert not data.endswith(b"four") or length == "5"
