@@ -4,6 +4,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "h2/client.h"
 #include "proxy/upstream_conf.h"
 #include "proxy/upstream_live.h"
 
@@ -121,10 +122,17 @@ static void shelves_free(struct worker *w, bool all)
     }
 }
 
+static bool key_is_named(struct worker *w, uint64_t key)
+{
+    return upstream_has_key(w->gen->gen, key);
+}
+
 void proxy_worker_gen_changed(struct worker *w)
 {
     follow_names(w);
     shelves_free(w, false);
+    if (w->h2)
+        h2_clients_leave(w, key_is_named);
 }
 
 void proxy_worker_done(struct worker *w)
