@@ -507,7 +507,8 @@ static void write_all(struct h2_conn *c)
         }
         if (n > 0)
             settle(c, &p, (size_t)n);
-        if (n < 0 || (size_t)n < total)
+        /* a transport may take less than there is although the kernel has room: then nobody would wake us */
+        if (n <= 0 || (!c->tr && (size_t)n < total))
             block(c);
         if (c->out_at == c->out_n && !c->failing)
             tell_sent(c);

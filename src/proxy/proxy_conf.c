@@ -328,7 +328,7 @@ static const struct directive directives[] = {
       .usage = "proxy_http_version 1.0 | 1.1 | 2;",
       .doc = "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
              "not. With 2, the requests of a worker share few connections, and the backend must speak HTTP/2 without "
-             "being asked (prior knowledge)." },
+             "being asked (prior knowledge); https:// targets are asked with 1.1." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

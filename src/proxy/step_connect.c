@@ -148,7 +148,7 @@ static int attach_h2(struct exchange *x, const struct peer *peer, struct attempt
 
 static bool over_h2(const struct exchange *x)
 {
-    return unlikely(x->proxy->conf->http_version == 2) && !x->proxy->tunnel;
+    return unlikely(x->proxy->conf->http_version == 2) && !x->proxy->tunnel && !x->proxy->tls;
 }
 
 static bool attach_h1(struct exchange *x, const struct peer *peer, struct attempt *a)
@@ -261,7 +261,8 @@ void next_log_failure(struct exchange *x)
         return;
     default:
         exchange_log(x, LEVEL_ERROR, "%s%s%s while %s", exchange_why_text(why), x->back_detail ? ": " : "",
-                     x->back_detail ? x->back_detail : "", why == WHY_HANDSHAKE ? "SSL handshaking to upstream" : doing(x));
+                     x->back_detail ? x->back_detail : "",
+                     why == WHY_HANDSHAKE ? "SSL handshaking to upstream" : doing(x));
         return;
     }
 }

@@ -33,7 +33,7 @@ void step_give_back(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
     attempt_count(x);
-    if (unlikely(p->conf->http_version == 2) && !p->tunnel) {
+    if (unlikely(p->conf->http_version == 2) && !p->tunnel && !p->tls) {
         x->back->ops->finish(x->back); /* its connection is kept by the codec */
         return;
     }
