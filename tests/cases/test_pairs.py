@@ -10,8 +10,19 @@ import pytest
 from tools.times import PATIENCE
 from tools.wire import answer, lines
 
-CLIENTS = {"h1": ("", ["--http1.1"]), "h2": ("http2 on;", ["--http2-prior-knowledge"])}
+CERT = "ssl_certificate cert.pem; ssl_certificate_key key.pem;"
+CLIENTS = {  # what the listener says, the server, curl, and the scheme
+    "h1": ("", "", ["--http1.1"], "http"),
+    "h2": ("", "http2 on;", ["--http2-prior-knowledge"], "http"),
+    "h1tls": ("ssl", CERT, ["--http1.1", "-k"], "https"),
+    "h2tls": ("ssl", CERT + "http2 on;", ["--http2", "-k"], "https"),
+}
 BACKENDS = {"h1": "", "h2": "proxy_http_version 2;"}
+
+
+def certificate(directory):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
+                    "/CN=localhost", "-keyout", directory / "key.pem", "-out", directory / "cert.pem"], check=True, capture_output=True)
 
 
 class Pair:
@@ -24,15 +35,19 @@ class Pair:
             second = self.starter.http("server { listen %%port%%; http2 on; client_max_body_size 100m; location / { proxy_request_buffering off; "
                                        "proxy_pass_trailers on; proxy_pass http://%%origin%%; proxy_set_header Host $host; } }", origin=to)
             to = "127.0.0.1:%d" % second.ports["port"]
-        self.h = self.starter.http("server { listen %%port%%; " + CLIENTS[self.client][0] + server + " location / { proxy_pass http://%%to%%; "
+        listen, own, _, _ = CLIENTS[self.client]
+        self.h = self.starter.prepare_http("server { listen %%port%% " + listen + "; " + own + server + " location / { proxy_pass http://%%to%%; "
                                    "proxy_set_header Host $host; " + BACKENDS[self.back] + location + " } }", to=to,
                                    access_log="log_format l '$request_method|$status|$body_bytes_sent|$upstream_status'; access_log access.log l;")
+        if listen:
+            certificate(self.h.dir)
+        self.h.start()
         return self
 
     def curl(self, target="/", *args, data=None):
         """(status, head, body) of one answer."""
-        out = subprocess.run(["curl", "-sS", "-i", "-m", str(int(PATIENCE)), *CLIENTS[self.client][1], *args,
-                              *(["--data-binary", "@-"] if data is not None else []), f"http://127.0.0.1:{self.h.ports['port']}{target}"],
+        out = subprocess.run(["curl", "-sS", "-i", "-m", str(int(PATIENCE)), *CLIENTS[self.client][2], *args,
+                              *(["--data-binary", "@-"] if data is not None else []), f"{CLIENTS[self.client][3]}://127.0.0.1:{self.h.ports['port']}{target}"],
                              input=data, capture_output=True)
         self.code = out.returncode
         head, _, body = out.stdout.partition(b"\r\n\r\n")
@@ -71,7 +86,7 @@ class TestRequests:
 
     def test_body_of_unknown_length(self, pair):
         p = pair()
-        assert p.curl("/", "-H", "Transfer-Encoding: chunked" if p.client == "h1" else "X-N: 1", data=b"x" * 50000)[0] == 200
+        assert p.curl("/", "-H", "Transfer-Encoding: chunked" if p.client.startswith("h1") else "X-N: 1", data=b"x" * 50000)[0] == 200
         assert p.origin.requests[-1].body == b"x" * 50000
 
     def test_fields(self, pair):
