@@ -14,7 +14,7 @@
 #include "tls/pem.h"
 #include "tls/worker.h"
 
-enum { BUDGET_MS = 500, SOON_DAYS = 14 };
+enum { BUDGET_MS = 200, SOON_DAYS = 14 };
 
 /* ---- what was looked at before ---- */
 
