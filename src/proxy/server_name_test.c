@@ -170,7 +170,6 @@ static void refused(void **state)
         { "server { listen 80 rcvbuf=x; }", "invalid size \"x\"" },
         { "server { listen 80 ipv6only=yes; }", "invalid ipv6only flags \"yes\"" },
         { "server { listen 80 wrong; }", "invalid parameter \"wrong\"" },
-        { "server { listen 80 ssl; }", "no \"ssl_certificate\" is defined for the \"listen ... ssl\" directive" },
         { "server { listen 80 proxy_protocol=on; }", "invalid parameter \"proxy_protocol=on\"" },
         { "server { server_name a.*.b; }", "invalid server name or wildcard \"a.*.b\"" },
         { "server { server_name *a.b; }", "invalid server name or wildcard \"*a.b\"" },
