@@ -20,7 +20,7 @@ uint16_t demo_https_port(uint16_t port)
 {
     char path[512];
     return port <= UINT16_MAX - HTTPS_BESIDE && demo_certificate(path, sizeof(path)) ? (uint16_t)(port + HTTPS_BESIDE)
-                                                                                      : 0;
+                                                                                     : 0;
 }
 
 static void add_https(struct strb *b, uint16_t port)
@@ -42,15 +42,14 @@ static void add_proxy(struct strb *b, uint16_t port)
                 "        listen %u;\n",
                 (unsigned)port);
     add_https(b, port);
-    strb_printf(b,
-                "        trusted_proxies none;\n"
-                "        location / {\n"
-                "            proxy_pass http://backends;\n"
-                "            proxy_set_header Host $http_host;\n"
-                "            proxy_set_header X-Forwarded-For $remote_addr;\n"
-                "            add_header X-Backend $upstream_addr always;\n"
-                "        }\n"
-                "    }\n");
+    strb_printf(b, "        trusted_proxies none;\n"
+                   "        location / {\n"
+                   "            proxy_pass http://backends;\n"
+                   "            proxy_set_header Host $http_host;\n"
+                   "            proxy_set_header X-Forwarded-For $remote_addr;\n"
+                   "            add_header X-Backend $upstream_addr always;\n"
+                   "        }\n"
+                   "    }\n");
 }
 
 static void add_backends(struct strb *b, unsigned port)
@@ -98,7 +97,8 @@ void demo_greet(uint16_t port)
            p);
     uint16_t https = demo_https_port(port);
     if (https)
-        printf("  https://127.0.0.1:%-5u    the same over TLS, with a certificate made here: curl -k\n", (unsigned)https);
+        printf("  https://127.0.0.1:%-5u    the same over TLS, with a certificate made here: curl -k\n",
+               (unsigned)https);
     for (unsigned i = 0; i < DEMO_BACKENDS; i++)
         printf("  http://127.0.0.1:%-5u     backend \"%s\": answers which backend it is and what it was asked\n",
                p + 1 + i, names[i]);

@@ -35,8 +35,7 @@ static bool state_dir(char *dst, size_t n)
 
 static bool add_names(X509 *x)
 {
-    X509_EXTENSION *e =
-        X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
     bool ok = e && X509_add_ext(x, e, -1) == 1;
     X509_EXTENSION_free(e);
     return ok;

@@ -12,10 +12,10 @@
 enum h1_client_state {
     CLIENT_CONNECTING,
     CLIENT_HANDSHAKE, /* the transport's */
-    CLIENT_READY,  /* attached: a head may be sent */
-    CLIENT_BUSY,   /* a request is under way */
-    CLIENT_TUNNEL, /* ... and was answered by 101 */
-    CLIENT_IDLE,   /* detached and reusable */
+    CLIENT_READY,     /* attached: a head may be sent */
+    CLIENT_BUSY,      /* a request is under way */
+    CLIENT_TUNNEL,    /* ... and was answered by 101 */
+    CLIENT_IDLE,      /* detached and reusable */
     CLIENT_CLOSED,
 };
 

@@ -157,8 +157,7 @@ static int get_verify(struct exchange *x, const struct var *v, slice *out)
         return OK;
     }
     long r = SSL_get_verify_result(s);
-    *out = r == X509_V_OK ? SLICE("SUCCESS")
-                          : arena_printf(&x->arena, "FAILED:%s", X509_verify_cert_error_string(r));
+    *out = r == X509_V_OK ? SLICE("SUCCESS") : arena_printf(&x->arena, "FAILED:%s", X509_verify_cert_error_string(r));
     return out->p ? OK : ERR_NOMEM;
 }
 
@@ -274,7 +273,8 @@ static const struct var_def vars[] = {
     { "ssl_curves", false, VAR_REQUEST, true, 0, get_curves, "The groups that the client offered." },
     { "ssl_session_id", false, VAR_REQUEST, true, 0, get_session_id, "The session's number, hexadecimal." },
     { "ssl_session_reused", false, VAR_REQUEST, true, 0, get_reused, "r when the session was resumed, else a dot." },
-    { "ssl_server_name", false, VAR_REQUEST, true, 0, get_server_name, "The name that the client asked for (SNI).", true },
+    { "ssl_server_name", false, VAR_REQUEST, true, 0, get_server_name, "The name that the client asked for (SNI).",
+      true },
     { "ssl_alpn_protocol", false, VAR_REQUEST, true, 0, get_alpn, "The protocol that ALPN chose." },
     { "ssl_early_data", false, VAR_REQUEST, true, 0, get_early, "Empty: early data is not taken." },
     { "ssl_client_verify", false, VAR_REQUEST, true, 0, get_verify,
@@ -284,7 +284,8 @@ static const struct var_def vars[] = {
     { "ssl_client_raw_cert", false, VAR_REQUEST, true, FORM_RAW, get_cert, "The client's certificate in PEM." },
     { "ssl_client_escaped_cert", false, VAR_REQUEST, true, FORM_ESCAPED, get_cert,
       "The client's certificate in PEM, as part of a URL." },
-    { "ssl_client_s_dn", false, VAR_REQUEST, true, 0, get_dn, "The subject of the client's certificate (RFC 2253).", true },
+    { "ssl_client_s_dn", false, VAR_REQUEST, true, 0, get_dn, "The subject of the client's certificate (RFC 2253).",
+      true },
     { "ssl_client_i_dn", false, VAR_REQUEST, true, NAME_ISSUER, get_dn, "Its issuer (RFC 2253).", true },
     { "ssl_client_s_dn_legacy", false, VAR_REQUEST, true, NAME_LEGACY, get_dn, "The subject, in the old form.", true },
     { "ssl_client_i_dn_legacy", false, VAR_REQUEST, true, NAME_LEGACY | NAME_ISSUER, get_dn,

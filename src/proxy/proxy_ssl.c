@@ -41,10 +41,10 @@ bool proxy_ssl_begin(struct exchange *x, struct h1_client *cl, slice name, slice
     return cl->c.tr != NULL;
 }
 
-#define FILE_SETTER(function, member, what)                                                                            \
-    static int function(struct conf_ctx *cf, const struct conf_node *node, void *conf)                                 \
-    {                                                                                                                  \
-        return tls_file_add(cf, node, &((struct proxy_ssl_conf *)conf)->origin.member, what);                          \
+#define FILE_SETTER(function, member, what)                                                   \
+    static int function(struct conf_ctx *cf, const struct conf_node *node, void *conf)        \
+    {                                                                                         \
+        return tls_file_add(cf, node, &((struct proxy_ssl_conf *)conf)->origin.member, what); \
     }
 FILE_SETTER(set_certificate, certs, "certificate")
 FILE_SETTER(set_key, keys, "certificate key")
@@ -73,17 +73,17 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
 }
 
 #define AT(member) .offset = offsetof(struct proxy_ssl_conf, member)
-#define SLOT(name_, type_, member, min_, max_, values_, def_, usage_, doc_)                                            \
-    {                                                                                                                  \
-        .name = name_, .contexts = EVERYWHERE, .min_args = 1, .max_args = (type_) == CONF_BITS ? CONF_ANY_ARGS : 1,    \
-        .type = type_, .scope = SCOPE_LOCATION, AT(member), .min = min_, .max = max_, .values = values_, .def = def_,  \
-        .usage = usage_, .doc = doc_                                                                                   \
+#define SLOT(name_, type_, member, min_, max_, values_, def_, usage_, doc_)                                           \
+    {                                                                                                                 \
+        .name = name_, .contexts = EVERYWHERE, .min_args = 1, .max_args = (type_) == CONF_BITS ? CONF_ANY_ARGS : 1,   \
+        .type = type_, .scope = SCOPE_LOCATION, AT(member), .min = min_, .max = max_, .values = values_, .def = def_, \
+        .usage = usage_, .doc = doc_                                                                                  \
     }
-#define FILES(name_, member, setter, usage_, doc_)                                                                     \
-    {                                                                                                                  \
-        .name = name_, .contexts = EVERYWHERE, .min_args = 1, .max_args = 1, .type = CONF_CUSTOM,                      \
-        .scope = SCOPE_LOCATION, AT(member), .size = sizeof(struct tls_file *), .set = setter, .usage = usage_,        \
-        .doc = doc_                                                                                                    \
+#define FILES(name_, member, setter, usage_, doc_)                                                              \
+    {                                                                                                           \
+        .name = name_, .contexts = EVERYWHERE, .min_args = 1, .max_args = 1, .type = CONF_CUSTOM,               \
+        .scope = SCOPE_LOCATION, AT(member), .size = sizeof(struct tls_file *), .set = setter, .usage = usage_, \
+        .doc = doc_                                                                                             \
     }
 
 static const struct directive directives[] = {

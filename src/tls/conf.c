@@ -2,7 +2,8 @@
  * What the ssl_* directives of a level come to: pairs checked, digests made, certificates looked at.
  *
  * Whoever gathers a bundle (start, -t, reload) decodes what it has not decoded before, for a short time; what is left
- * over then is decoded when it is first used. Its frame is checked in any case, so a file that is no PEM stops the start.
+ * over then is decoded when it is first used. Its frame is checked in any case, so a file that is no PEM stops the
+ * start.
  */
 #include "tls/conf.h"
 
@@ -149,8 +150,7 @@ static int check_pairs(struct conf_ctx *cf, const struct tls_conf *c)
 static int check_clients(struct conf_ctx *cf, const struct conf_node *node, const struct tls_conf *c)
 {
     if ((c->verify == TLS_VERIFY_ON || c->verify == TLS_VERIFY_OPTIONAL) && !c->client_ca && !c->trusted)
-        return conf_error(cf, node, -1,
-                          "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client");
+        return conf_error(cf, node, -1, "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client");
     return OK;
 }
 

@@ -21,7 +21,8 @@ static int fail(struct tls_context *out, const char *what, slice name)
 {
     char why[120];
     tls_error_text(why, sizeof(why));
-    snprintf(out->why, sizeof(out->why), "%s \"%.*s\" failed (%s)", what, (int)(name.n < 60 ? name.n : 60), name.p, why);
+    snprintf(out->why, sizeof(out->why), "%s \"%.*s\" failed (%s)", what, (int)(name.n < 60 ? name.n : 60), name.p,
+             why);
     return ERR_SYNTAX;
 }
 
@@ -73,8 +74,8 @@ int tls_set_commands(SSL_CTX *ctx, const struct tls_word *w, bool server, struct
     return rc;
 }
 
-int tls_use_pair(SSL_CTX *ctx, const struct tls_file *cert, const struct tls_file *key, const struct tls_file *passwords,
-                 struct tls_context *out)
+int tls_use_pair(SSL_CTX *ctx, const struct tls_file *cert, const struct tls_file *key,
+                 const struct tls_file *passwords, struct tls_context *out)
 {
     STACK_OF(X509) *chain = NULL;
     X509 *leaf = pem_chain(cert->text, &chain);
@@ -240,7 +241,8 @@ static int set_lists(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context 
 static int fill(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ctx,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     tls_set_protocols(ctx, c->protocols);
     tls_server_hooks(ctx);
     int rc = set_lists(ctx, c, out);

@@ -45,10 +45,10 @@ int tls_file_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_f
     return OK;
 }
 
-#define FILE_SETTER(function, member, what)                                                                            \
-    static int function(struct conf_ctx *cf, const struct conf_node *node, void *conf)                                 \
-    {                                                                                                                  \
-        return tls_file_add(cf, node, &((struct tls_conf *)conf)->member, what);                                           \
+#define FILE_SETTER(function, member, what)                                            \
+    static int function(struct conf_ctx *cf, const struct conf_node *node, void *conf) \
+    {                                                                                  \
+        return tls_file_add(cf, node, &((struct tls_conf *)conf)->member, what);       \
     }
 FILE_SETTER(set_certificate, certs, "certificate")
 FILE_SETTER(set_key, keys, "certificate key")
@@ -147,11 +147,11 @@ static int check_protocols(struct conf_ctx *cf, const struct conf_node *node, vo
     return OK;
 }
 
-#define SLOT(name_, type_, member, min_, max_, values_, def_, check, usage_, doc_)                                     \
-    {                                                                                                                  \
-        .name = name_, .contexts = HS, .min_args = 1, .max_args = (type_) == CONF_BITS ? CONF_ANY_ARGS : 1,            \
-        .type = type_, .scope = SCOPE_SERVER, .offset = offsetof(struct tls_conf, member), .min = min_, .max = max_,   \
-        .values = values_, .def = def_, .set = check, .usage = usage_, .doc = doc_                                     \
+#define SLOT(name_, type_, member, min_, max_, values_, def_, check, usage_, doc_)                                   \
+    {                                                                                                                \
+        .name = name_, .contexts = HS, .min_args = 1, .max_args = (type_) == CONF_BITS ? CONF_ANY_ARGS : 1,          \
+        .type = type_, .scope = SCOPE_SERVER, .offset = offsetof(struct tls_conf, member), .min = min_, .max = max_, \
+        .values = values_, .def = def_, .set = check, .usage = usage_, .doc = doc_                                   \
     }
 #define FILES(name_, member, many, setter, usage_, doc_)                                                               \
     {                                                                                                                  \
@@ -205,7 +205,8 @@ static const struct directive directives[] = {
     SLOT("ssl_ecdh_curve", CONF_STRING, curves, 0, 0, NULL, "auto", NULL, "ssl_ecdh_curve CURVE[:CURVE ...];",
          "Groups for the key exchange. auto: OpenSSL's own list."),
     SLOT("ssl_prefer_server_ciphers", CONF_FLAG, prefer_server, 0, 0, NULL, "off", NULL,
-         "ssl_prefer_server_ciphers on | off;", "Whether the server's order of ciphers counts instead of the client's."),
+         "ssl_prefer_server_ciphers on | off;",
+         "Whether the server's order of ciphers counts instead of the client's."),
     {
         .name = "ssl_session_cache",
         .contexts = HS,

@@ -319,7 +319,8 @@ static int read_failed(struct tls_io *io, int r)
     }
 }
 
-/* Opens records out of the feed until that is empty or dst is full. How much there is, or an error when there is none. */
+/* Opens records out of the feed until that is empty or dst is full. How much there is, or an error when there is none.
+ */
 static ssize_t open_records(struct tls_io *io, char *dst, size_t cap)
 {
     size_t got = 0;

@@ -22,10 +22,10 @@ struct tls_io {
     char *out; /* sealed and not with the kernel */
     size_t out_at, out_n, out_cap;
     char *why;
-    uint64_t wrote;   /* mono ms of the last write */
-    uint32_t small;   /* bytes that still go in small records */
-    uint32_t record;  /* largest record */
-    bool blocked; /* the kernel had no room for all of `out` */
+    uint64_t wrote;  /* mono ms of the last write */
+    uint32_t small;  /* bytes that still go in small records */
+    uint32_t record; /* largest record */
+    bool blocked;    /* the kernel had no room for all of `out` */
     bool done, broken, shut, ended;
 };
 

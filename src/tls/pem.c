@@ -16,7 +16,7 @@ static bool at_end(void)
     return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
 }
 
-X509 *pem_chain(slice text, STACK_OF(X509) **rest)
+X509 *pem_chain(slice text, STACK_OF(X509) * *rest)
 {
     BIO *b = bio_over(text);
     STACK_OF(X509) *all = NULL;

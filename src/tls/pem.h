@@ -8,8 +8,9 @@
 
 #include "base/slice.h"
 
-/* The first certificate, and those behind it as *rest (NULL: none); both are the caller's. NULL: OpenSSL's queue says why. */
-X509 *pem_chain(slice text, STACK_OF(X509) **rest);
+/* The first certificate, and those behind it as *rest (NULL: none); both are the caller's. NULL: OpenSSL's queue says
+ * why. */
+X509 *pem_chain(slice text, STACK_OF(X509) * *rest);
 /* A private key; each line of `passwords` is tried. NULL: OpenSSL's queue says why. */
 EVP_PKEY *pem_key(slice text, slice passwords);
 /* Adds all revocation lists. false: there is none, or one is broken. */

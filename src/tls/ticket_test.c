@@ -50,9 +50,12 @@ static void derived(void **state)
 
 static void frames(void **state)
 {
-    assert_true(pem_framed(SLICE("x\n-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"), SLICE("CERTIFICATE")));
-    assert_true(pem_framed(SLICE("-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----"), SLICE("PRIVATE KEY")));
-    assert_false(pem_framed(SLICE("-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----"), SLICE("CERTIFICATE")));
+    assert_true(
+        pem_framed(SLICE("x\n-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"), SLICE("CERTIFICATE")));
+    assert_true(
+        pem_framed(SLICE("-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----"), SLICE("PRIVATE KEY")));
+    assert_false(
+        pem_framed(SLICE("-----BEGIN EC PRIVATE KEY-----\nAA\n-----END EC PRIVATE KEY-----"), SLICE("CERTIFICATE")));
     assert_false(pem_framed(SLICE("-----BEGIN CERTIFICATE-----\nAA\n"), SLICE("CERTIFICATE")));
     assert_false(pem_framed(SLICE("-----BEGIN "), SLICE("CERTIFICATE")));
     assert_false(pem_framed(SLICE_NONE, SLICE("CERTIFICATE")));

@@ -22,8 +22,8 @@ enum {
 };
 
 struct tls_context {
-    SSL_CTX *ctx;    /* NULL: it could not be made */
-    char why[200];   /* then */
+    SSL_CTX *ctx;  /* NULL: it could not be made */
+    char why[200]; /* then */
     struct tls_tickets *tickets;
     char key[TLS_KEY];
     bool used; /* by the generation that is being taken */

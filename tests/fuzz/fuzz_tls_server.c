@@ -43,8 +43,13 @@ static void setup(void)
     EVP_PKEY_free(k);
     cert.text = text_of(bc);
     key.text = text_of(bk);
-    conf = (struct tls_conf){ .certs = &cert, .keys = &key, .protocols = TLS_V1_2 | TLS_V1_3, .tickets = true,
-                              .ciphers = SLICE("ECDHE+AESGCM"), .curves = SLICE("auto"), .session_timeout = 300000,
+    conf = (struct tls_conf){ .certs = &cert,
+                              .keys = &key,
+                              .protocols = TLS_V1_2 | TLS_V1_3,
+                              .tickets = true,
+                              .ciphers = SLICE("ECDHE+AESGCM"),
+                              .curves = SLICE("auto"),
+                              .session_timeout = 300000,
                               .buffer_size = TLS_RECORD };
     loop_init(&loop);
     worker = tls_worker_new(&loop);
