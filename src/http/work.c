@@ -5,13 +5,16 @@
  */
 #include "http/work.h"
 
+#include <stdatomic.h>
+
 #include "base/err.h"
 #include "http/exchange.h"
 
 static void run(struct job *j)
 {
     struct work *k = container_of(j, struct work, job);
-    k->run(k);
+    if (!atomic_load_explicit(&k->unwanted, memory_order_relaxed))
+        k->run(k);
 }
 
 static void unlink_work(struct exchange *x, struct work *k)
@@ -35,6 +38,7 @@ int exchange_work(struct exchange *x, struct work *k)
 {
     k->job.work = run;
     k->job.done = done;
+    atomic_store_explicit(&k->unwanted, false, memory_order_relaxed);
     int rc = job_submit(&x->w->loop, &k->job);
     if (rc < 0)
         return rc;
@@ -54,5 +58,6 @@ void works_detach(struct exchange *x)
         struct work *k = list_entry(x->works, struct work, link);
         unlink_work(x, k);
         k->x = NULL;
+        atomic_store_explicit(&k->unwanted, true, memory_order_relaxed);
     }
 }

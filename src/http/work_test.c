@@ -30,6 +30,7 @@ struct fixture {
 };
 
 static int finished, orphans, woken, results;
+static _Atomic int begun;
 static unsigned idle_calls;
 
 static void idle(struct gen_ref *r)
@@ -49,6 +50,7 @@ static struct fixture *fixture_new(unsigned threads)
     struct fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
     finished = orphans = woken = results = 0;
+    begun = 0;
     idle_calls = 0;
     exchange_run = on_exchange;
     job_pool_set(threads, JOB_QUEUE);
@@ -89,6 +91,7 @@ static void fixture_free(struct fixture *f)
 static void run_sum(struct work *k)
 {
     struct sum *s = container_of(k, struct sum, work);
+    begun++;
     if (s->slow)
         usleep(2000);
     s->result = s->number * 2;
@@ -158,6 +161,7 @@ static void an_exchange_may_end_first(void **state)
             assert_int_equal(finished, 3);
             assert_int_equal(orphans, 3 - before);
             assert_int_equal(results, 2 * before);
+            assert_int_equal(begun, before); /* nobody waits for the others */
             assert_int_equal(f->ref.users, before < 3 ? 1 : 2);
             fixture_free(f);
         }
