@@ -358,6 +358,8 @@ static void begin_request(struct h1_server *s, const struct h1_head *h, size_t l
      */
     io_watch_soon(&s->c.w->loop, &s->c.io);
     exchange_start(x);
+    if (unlikely(s->c.hup)) /* its client has left already, and no event will say so again */
+        task_post_later(&s->c.w->loop, &s->next);
 }
 
 /* 408 for a head that began and did not come to its end; silence for a connection that was merely idle. */
@@ -510,6 +512,8 @@ static void on_next(struct task *t)
         h1_server_read_head(s);
     else if (s->state == SERVER_LINGER)
         h1_server_linger_read(s);
+    else if (s->state == SERVER_EXCHANGE)
+        h1_server_io(s, IO_HUP);
 }
 
 /* Contexts that no configuration asks for any more go; connections that use one keep it. */

@@ -199,6 +199,18 @@ static void a_line_fits_into_the_largest_buffer(void **state)
     assert_int_equal(s->c.end.x->refuse, 431);
 }
 
+/* No further event comes when a head and the FIN were one. */
+static void a_client_that_has_left_with_its_request_is_noticed(void **state)
+{
+    struct h1_server *s = open_connection(0);
+    send_text(0, SLICE("GET / HTTP/1.1\r\n"));
+    assert_int_equal(send(peer[0], "Host: a\r\n\r\n", 11, 0), 11);
+    assert_int_equal(shutdown(peer[0], SHUT_WR), 0);
+    loop_turn(&w.loop, 0);
+    assert_int_equal(s->state, SERVER_EXCHANGE);
+    assert_int_equal(s->c.end.x->front_why, WHY_CLIENT_CLOSED);
+}
+
 /* A size that no 32 bits hold is no small one. */
 static void huge_limits_are_huge(void **state)
 {
@@ -249,10 +261,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(an_idle_connection_holds_nothing),     T(a_part_of_a_head_costs_nothing_while_nobody_else_reads),
-        T(the_first_buffer_and_then_large_ones), T(two_heads_at_a_time),
-        T(a_line_fits_into_the_largest_buffer),  T(huge_limits_are_huge),
-        T(little_is_read_behind_a_body),         T(little_is_read_behind_a_chunked_body),
+        T(an_idle_connection_holds_nothing),
+        T(a_part_of_a_head_costs_nothing_while_nobody_else_reads),
+        T(the_first_buffer_and_then_large_ones),
+        T(two_heads_at_a_time),
+        T(a_line_fits_into_the_largest_buffer),
+        T(huge_limits_are_huge),
+        T(little_is_read_behind_a_body),
+        T(little_is_read_behind_a_chunked_body),
+        T(a_client_that_has_left_with_its_request_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

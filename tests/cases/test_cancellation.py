@@ -76,6 +76,28 @@ def test_a_client_that_goes(hinge, backend, sent, script, buffering, how):
     assert h.get("/honest").body == b"honest"
 
 
+def test_a_client_that_has_left_with_its_request(hinge, backend):
+    """The FIN comes with the head, on a connection that is known already: nginx says 499 as well."""
+    origin = backend(honest_or(silent))
+    h = hinge.pooled(origin, access_log="log_format s $status; access_log %%dir%%/a.log s;")
+    with h.connect() as c:
+        assert c.ask(lines("GET /honest HTTP/1.1", "Host: a")).body == b"honest"
+        c.send(GET).half_close()
+        c.assert_closed()
+    assert h.wait_lines("a.log", 2) == ["200", "499"]
+    for conn in list(origin.connections):
+        conn.assert_hung_up()
+
+
+def test_an_answer_of_our_own_reaches_a_client_that_sends_no_more(hinge, backend):
+    h = hinge.server("location / { return 200 $request_uri; }")
+    with h.connect() as c:
+        assert c.ask(lines("GET /1 HTTP/1.1", "Host: a")).text == "/1"
+        c.send(lines("GET /2 HTTP/1.1", "Host: a") + lines("GET /3 HTTP/1.1", "Host: a")).half_close()
+        assert [c.response().text for _ in range(2)] == ["/2", "/3"]
+        c.assert_closed()
+
+
 def test_nothing_follows_an_answer_that_both_sides_broke_off(hinge, backend):
     """The backend breaks off while its client does not read, and then the client's time is up. The next request of the connection is
     not served: its answer would be taken for the rest of the first."""
