@@ -4,8 +4,8 @@
  *
  * Each worker has its own, one for each open_file_cache line, and makes it with the first file. An entry is believed
  * for open_file_cache_valid and then looked at again; what nobody has asked for during `inactive`, and what is too
- * much, goes from the cold end. A reload forgets everything. A file that is being sent stays open whatever becomes of
- * its entry.
+ * much, goes from the cold end. A reload forgets everything, and exchanges of a configuration that was replaced open
+ * their files without a cache (file_open.c). A file that is being sent stays open whatever becomes of its entry.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct cached {
     uint64_t hash;
     struct file *file; /* NULL: a failure, or too few uses to keep it open */
     const struct file_tree *tree;
-    const char *beyond;         /* disable_symlinks: from=, as the configuration has it */
+    size_t unchecked;           /* disable_symlinks: bytes of the path that from= exempts */
     uint64_t created, accessed; /* ms */
     uint64_t uses;
     int error;
@@ -31,9 +31,16 @@ struct cached {
     char path[];
 };
 
+/* What is looked for. Two locations share what they look at in the same way. */
+struct asked {
+    const struct files_conf *c;
+    const struct file_place *p;
+    size_t unchecked;
+    uint64_t hash;
+};
+
 struct file_cache {
     struct list link;
-    uint64_t generation;
     uint32_t number;
     size_t count, mask;
     struct list lru;
@@ -42,7 +49,7 @@ struct file_cache {
 
 /* ---- caches ---- */
 
-static struct file_cache *cache_new(struct files_worker *fw, uint64_t generation, const struct file_cache_conf *c)
+static struct file_cache *cache_new(struct files_worker *fw, const struct file_cache_conf *c)
 {
     size_t n = 16;
     while (n < c->max && n < BUCKETS_MAX)
@@ -50,7 +57,6 @@ static struct file_cache *cache_new(struct files_worker *fw, uint64_t generation
     struct file_cache *k = calloc(1, sizeof(*k) + n * sizeof(struct cached *));
     if (!k)
         return NULL;
-    k->generation = generation;
     k->number = c->number;
     k->mask = n - 1;
     list_init(&k->lru);
@@ -61,24 +67,21 @@ static struct file_cache *cache_new(struct files_worker *fw, uint64_t generation
 static struct file_cache *cache_of(struct exchange *x, const struct file_cache_conf *c)
 {
     struct files_worker *fw = files_worker(x->w);
-    uint64_t generation = x->gen->gen->id;
     if (!fw)
         return NULL;
     for (struct list *l = fw->caches.next; l != &fw->caches; l = l->next) {
         struct file_cache *k = list_entry(l, struct file_cache, link);
-        if (k->number == c->number && k->generation == generation)
+        if (k->number == c->number)
             return k;
     }
-    return cache_new(fw, generation, c);
+    return cache_new(fw, c);
 }
 
-/* Two locations share what they look at in the same way. */
-static struct cached *find(const struct file_cache *k, const struct file_place *p, const struct files_conf *c,
-                           uint64_t hash)
+static struct cached *find(const struct file_cache *k, const struct asked *a)
 {
-    for (struct cached *e = k->buckets[hash & k->mask]; e; e = e->next) {
-        if (e->hash == hash && e->tree == p->tree && e->mode == c->links.mode &&
-            e->beyond == c->links.beyond.source.p && slice_eq(slice_of(e->path, e->path_n), p->path))
+    for (struct cached *e = k->buckets[a->hash & k->mask]; e; e = e->next) {
+        if (e->hash == a->hash && e->tree == a->p->tree && e->mode == a->c->links.mode &&
+            e->unchecked == a->unchecked && slice_eq(slice_of(e->path, e->path_n), a->p->path))
             return e;
     }
     return NULL;
@@ -134,19 +137,20 @@ static void expire(struct worker *w, struct file_cache *k, const struct file_cac
 
 /* ---- entries ---- */
 
-static struct cached *add(struct file_cache *k, const struct file_place *p, const struct files_conf *c, uint64_t hash)
+static struct cached *add(struct file_cache *k, const struct asked *a)
 {
-    struct cached *e = malloc(sizeof(*e) + p->path.n);
-    struct cached **at = &k->buckets[hash & k->mask];
+    slice path = a->p->path;
+    struct cached *e = malloc(sizeof(*e) + path.n);
+    struct cached **at = &k->buckets[a->hash & k->mask];
     if (!e)
         return NULL;
     *e = (struct cached){ .next = *at,
-                          .hash = hash,
-                          .tree = p->tree,
-                          .mode = c->links.mode,
-                          .beyond = c->links.beyond.source.p,
-                          .path_n = p->path.n };
-    memcpy(e->path, p->path.p, p->path.n);
+                          .hash = a->hash,
+                          .tree = a->p->tree,
+                          .mode = a->c->links.mode,
+                          .unchecked = a->unchecked,
+                          .path_n = path.n };
+    memcpy(e->path, path.p, path.n);
     *at = e;
     list_add(&k->lru, &e->lru);
     k->count++;
@@ -173,23 +177,22 @@ static void keep(struct worker *w, struct cached *e, const struct files_conf *c,
 }
 
 /* Asks the file system. `e` may be NULL: the path is not known yet. */
-static int look(struct exchange *x, struct file_cache *k, struct cached *e, const struct files_conf *c,
-                const struct file_place *p, uint64_t hash, struct file **out)
+static int look(struct exchange *x, struct file_cache *k, struct cached *e, const struct asked *a, struct file **out)
 {
     uint64_t now = loop_now(&x->w->loop);
     struct file *fresh = NULL;
-    int rc = file_open_now(x, p, &fresh), err = errno;
-    bool remember = rc == OK || (rc == ERR_SYS && c->cache_errors);
+    int rc = file_open_now(x, a->p, &fresh), err = errno;
+    bool remember = rc == OK || (rc == ERR_SYS && a->c->cache_errors);
     if (rc == OK && e && e->file && same(fresh, e->file)) {
         file_unref(x->w, fresh);
         fresh = e->file;
         fresh->refs++;
     } else if (remember) {
         if (!e)
-            e = add(k, p, c, hash);
+            e = add(k, a);
         if (e) {
             e->uses += !e->uses;
-            keep(x->w, e, c, fresh, rc == OK ? 0 : err);
+            keep(x->w, e, a->c, fresh, rc == OK ? 0 : err);
         }
     } else if (e) {
         drop(x->w, k, e);
@@ -215,10 +218,13 @@ static void warm(struct file_cache *k, struct cached *e, uint64_t now)
 int file_cache_open(struct exchange *x, const struct files_conf *c, const struct file_place *p, struct file **out)
 {
     struct file_cache *k = cache_of(x, c->cache);
-    uint64_t now = loop_now(&x->w->loop), hash = hash_bytes(p->path, false);
+    uint64_t now = loop_now(&x->w->loop);
+    const struct asked a = {
+        .c = c, .p = p, .unchecked = file_links_unchecked(x, c, p), .hash = hash_bytes(p->path, false)
+    };
     if (!k)
         return ERR_NOMEM;
-    struct cached *e = find(k, p, c, hash);
+    struct cached *e = find(k, &a);
     if (e)
         warm(k, e, now);
     bool valid = e && now - e->created < c->cache_valid;
@@ -230,7 +236,7 @@ int file_cache_open(struct exchange *x, const struct files_conf *c, const struct
         errno = e->error;
         rc = ERR_SYS;
     } else {
-        rc = look(x, k, e, c, p, hash, out);
+        rc = look(x, k, e, &a, out);
     }
     int err = errno;
     expire(x->w, k, c->cache, now);

@@ -196,22 +196,21 @@ static void renew(struct exchange *x, struct file_tree *t)
     tree_renew(t->entry);
 }
 
-/*
- * disable_symlinks ... from=: how much of `rel` lies in the directory that is not looked at; 0: nothing of it does, or
- * all of it.
- */
-static size_t beyond(struct exchange *x, const struct file_links_conf *links, const struct file_place *p,
-                     const char *rel)
+bool file_tree_is_dir(struct exchange *x, struct file_tree *t)
+{
+    struct stat st;
+    renew(x, t);
+    return fstat(t->entry->fds[0], &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+size_t file_links_unchecked(struct exchange *x, const struct files_conf *c, const struct file_place *p)
 {
     slice from, path = p->path;
-    size_t before = (size_t)(rel - path.p);
-    if (!links->beyond.source.n || exchange_eval(x, &links->beyond, &from) != OK)
+    if (likely(!c->links.beyond.source.n) || exchange_eval(x, &c->links.beyond, &from) != OK)
         return 0;
     while (from.n && from.p[from.n - 1] == '/')
         from.n--;
-    if (!slice_starts(path, from) || from.n <= before || from.n >= path.n || path.p[from.n] != '/')
-        return 0;
-    return from.n - before;
+    return slice_starts(path, from) && from.n < path.n && path.p[from.n] == '/' ? from.n : 0;
 }
 
 /* The first n bytes of rel, as a directory: a descriptor, or -1 and errno. */
@@ -237,16 +236,17 @@ static int explain_absence(int fd, int tree)
 }
 
 /* Where links are looked at one by one. What lies beneath a directory that cannot be opened is not there either. */
-static int open_careful(struct exchange *x, const struct file_links_conf *links, const struct file_place *p,
-                        const char *rel, int flags)
+static int open_careful(struct exchange *x, const struct files_conf *c, const struct file_place *p, const char *rel,
+                        int flags)
 {
     int tree = p->tree->entry->fds[0], dir = tree;
-    size_t n = rel[0] == '.' && !rel[1] ? 0 : beyond(x, links, p, rel);
+    size_t before = (size_t)(rel - p->path.p), n = rel[0] == '.' && !rel[1] ? 0 : file_links_unchecked(x, c, p);
+    n = n > before ? n - before : 0;
     if (n) {
         dir = open_front(tree, rel, n);
         rel += n + strspn(rel + n, "/");
     }
-    int fd = dir < 0 ? -1 : open_checked(dir, *rel ? rel : ".", flags, links->mode);
+    int fd = dir < 0 ? -1 : open_checked(dir, *rel ? rel : ".", flags, c->links.mode);
     if (n && dir >= 0) {
         int err = errno;
         close(dir);
@@ -265,7 +265,7 @@ int file_open_fd(struct exchange *x, const struct file_place *p, int flags)
     int tree = p->tree->entry->fds[0];
     if (likely(c->links.mode == LINKS_WITHIN))
         return explain_absence(open_within(tree, rel, flags), tree);
-    return explain_absence(open_careful(x, &c->links, p, rel, flags), tree);
+    return explain_absence(open_careful(x, c, p, rel, flags), tree);
 }
 
 int file_open_dir(struct exchange *x, const struct file_place *p)
@@ -397,10 +397,16 @@ static struct file *take_seen(struct exchange *x, const struct files_conf *c, co
     return f;
 }
 
+/* A cache of a configuration that was replaced would hold its files open until the next reload. */
+static bool caches(const struct exchange *x, const struct files_conf *c)
+{
+    return c->cache && x->gen->current;
+}
+
 int file_open(struct exchange *x, const struct file_place *p, struct file **out)
 {
     const struct files_conf *c = exchange_conf(x, &files_feature);
-    if (c->cache)
+    if (caches(x, c))
         return file_cache_open(x, c, p, out);
     struct file *f = take_seen(x, c, p);
     if (!f)
@@ -419,10 +425,11 @@ static int look_only(struct exchange *x, const struct file_place *p, struct file
 int file_look(struct exchange *x, const struct file_place *p, struct file **out)
 {
     const struct files_conf *c = exchange_conf(x, &files_feature);
-    int rc = c->cache ? file_cache_open(x, c, p, out) : file_open_now(x, p, out);
+    bool cached = caches(x, c);
+    int rc = cached ? file_cache_open(x, c, p, out) : file_open_now(x, p, out);
     if (rc == ERR_SYS && (errno == EACCES || errno == ENXIO))
         rc = look_only(x, p, out);
-    if (rc != OK || c->cache || (*out)->fd < 0)
+    if (rc != OK || cached || (*out)->fd < 0)
         return rc;
     struct files_worker *fw = x->w->files;
     forget(fw);

@@ -36,21 +36,23 @@ int file_root_text(struct exchange *x, slice *out)
 
 /*
  * An alias without a slash at its end that is a directory: what follows it must be nothing or begin with a slash, or
- * the URI would name a sibling of the directory ("alias /data" and /data-private).
+ * the URI would name a sibling of the directory ("alias /data" and /data-private). One that was none at load may be one
+ * by now, which matters as soon as something follows it.
  */
-static bool in_tree(const struct file_root *r, slice rest, struct file_place *p)
+static bool in_tree(struct exchange *x, const struct file_root *r, slice rest, struct file_place *p)
 {
+    bool below = rest.n && rest.p[0] == '/';
     p->tree = r->tree;
-    if (!r->self || r->self->entry->error)
+    if (!r->self || (r->self->entry->error && !below && !(rest.n && file_tree_is_dir(x, r->self))))
         return true;
     p->tree = r->self;
-    return !rest.n || rest.p[0] == '/';
+    return !rest.n || below;
 }
 
 static int place(struct exchange *x, const struct file_root *r, slice text, slice rest, slice tail,
                  struct file_place *out)
 {
-    if (!in_tree(r, rest, out)) {
+    if (!in_tree(x, r, rest, out)) {
         exchange_log(x, LEVEL_ERROR, "\"%.*s%.*s\" is not beneath \"%.*s\", which \"alias\" names without a slash",
                      SLICE_FMT(text), SLICE_FMT(rest), SLICE_FMT(text));
         return ERR_NOTFOUND;

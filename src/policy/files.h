@@ -168,13 +168,17 @@ int file_probe(struct exchange *x, slice path, struct stat *st);
 
 /* ---- open_file_cache ---- */
 
-/* As file_open. `c` is not NULL. */
+/* As file_open. `c` has a cache, and is of the current configuration: what was dropped with it stays dropped. */
 int file_cache_open(struct exchange *x, const struct files_conf *c, const struct file_place *p, struct file **out);
 /* Forgets everything: a new configuration, or the end of the worker. */
 void file_caches_drop(struct worker *w);
 
 /* file_open.c: opens for real, with a reference for the caller. */
 int file_open_now(struct exchange *x, const struct file_place *p, struct file **out);
+/* disable_symlinks ... from=: how many bytes of the path it exempts; 0: none, or all of them. */
+size_t file_links_unchecked(struct exchange *x, const struct files_conf *c, const struct file_place *p);
+/* Is there a directory under the path of the tree by now? */
+bool file_tree_is_dir(struct exchange *x, struct file_tree *t);
 
 /* What a worker keeps; struct worker.files. */
 struct files_worker {

@@ -1,10 +1,12 @@
 """open_file_cache: what it remembers, for how long, and how much."""
 import os
+import threading
 import time
 
 import pytest
 from tools.sites import OLD
-from tools.times import wait_until
+from tools.times import PATIENCE, wait_until
+from tools.wire import answer, lines
 
 
 def open_files(h, tree):
@@ -155,6 +157,41 @@ def test_links_are_judged_by_where_they_are_asked_for(hinge, tree):
     for _ in range(2):
         assert h.get("/free/out").status == 200
         assert h.get("/out").status == 403
+
+
+def test_links_are_judged_by_what_is_exempt(hinge, tree):
+    tree.file("dir/f", "text")
+    tree.link("link", "dir")
+    h = serve(hinge, tree, "open_file_cache max=10; open_file_cache_valid 1h; open_file_cache_errors on; disable_symlinks on from=%%tree%%$arg_from;")
+    for _ in range(2):
+        assert h.get("/link/f?from=/link").status == 200
+        assert h.get("/link/f").status == 403
+        assert h.get("/link/f?from=/link/").status == 200
+
+
+def test_what_the_old_configuration_serves_yet_does_not_stay_open(hinge, backend, tree):
+    tree.file("a", "a")
+    tree.file("b", "b")
+    go = threading.Event()
+
+    def judge(conn):
+        conn.request()
+        go.wait(PATIENCE)
+        conn.send(answer())
+
+    text = """server { listen %%port%%; root %%tree%%; open_file_cache max=10; open_file_cache_valid 1h;
+        location /a { auth_request /judge; } location = /judge { internal; proxy_pass http://%%origin%%; } location = /which { return 200 1; } }"""
+    origin = backend(judge)
+    h = hinge.http(text, tree=tree, origin=origin)
+    with h.connect() as c:
+        c.send(lines("GET /a HTTP/1.1", "Host: a"))
+        origin.wait_requests(1)
+        h.rewrite_http(text.replace("200 1", "200 2"), tree=tree, origin=origin)
+        h.reload_until(lambda: h.get("/which").text == "2")
+        assert h.get("/b").text == "b"
+        go.set()
+        assert c.response().text == "a"
+    assert open_files(h, tree) == ["b"]
 
 
 @pytest.mark.parametrize("line", ["open_file_cache;", "open_file_cache max=0;", "open_file_cache inactive=1s;", "open_file_cache max=x;", "open_file_cache max=1 inactive=x;"])

@@ -209,6 +209,15 @@ class TestAlias:
         assert h.get("/data-private/f").status == 404
         assert "which \"alias\" names without a slash" in h.log
 
+    def test_nor_has_one_that_comes_later(self, hinge, tree):
+        tree.file("data-private/f", "private")
+        h = hinge.server("location /data { alias %%tree%%/data; }", tree=tree)
+        tree.file("data/f", "public")
+        wait_until(lambda: h.get("/data-private/f").status == 404, "the directory is noticed")
+        assert h.get("/data/f").text == "public"
+        assert h.get("/data-private/f").status == 404
+        assert "which \"alias\" names without a slash" in h.log
+
     def test_a_name_may_go_on(self, beside, tree):
         tree.file("img_1.png", "one")
         beside("server { listen %%port%%; location /p { alias %%tree%%/img_; } }").same("/p1.png")
