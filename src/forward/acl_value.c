@@ -128,7 +128,7 @@ static uint8_t days_of(slice text)
         ptrdiff_t at = slice_find(letters, text.p[i]);
         if (text.p[i] != 'D' && at < 0)
             return 0;
-        days |= text.p[i] == 'D' ? 0x3e : (uint8_t)(1u << at);
+        days = (uint8_t)(days | (text.p[i] == 'D' ? 0x3eu : 1u << at));
     }
     return days;
 }
