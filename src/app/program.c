@@ -177,6 +177,7 @@ static int set_options(struct program *p, struct bundle *b)
         { "g", p->cli.globals },
         { "conf-text", p->conf_text },
         { "lenient", p->cli.lenient ? "1" : NULL },
+        { "test", p->cli.test ? "1" : NULL },
     };
     bundle_set_resolver(b, resolve_name, NULL);
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
