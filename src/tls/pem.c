@@ -115,7 +115,7 @@ EVP_PKEY *pem_dh(slice text)
 
 bool pem_framed(slice text, slice name)
 {
-    const char *begin = memmem(text.p, text.n, "-----BEGIN ", 11);
+    const char *begin = text.n ? memmem(text.p, text.n, "-----BEGIN ", 11) : NULL;
     while (begin) {
         slice rest = slice_from(text, (size_t)(begin - text.p) + 11);
         const char *end = memmem(rest.p, rest.n, "-----", 5);
