@@ -86,18 +86,24 @@ def row(*cells):
     return "| " + " | ".join(cells) + " |"
 
 
+def gates_text(gates):
+    """'1.20 nginx and HAProxy (1.30)', or each by itself when they differ."""
+    alike = {}
+    for g in gates:
+        alike.setdefault((g.least, g.goal), []).append(NAMES[g.peer])
+    return ", ".join(f"{least:.2f} {' and '.join(held)} ({goal:.2f})" for (least, goal), held in alike.items()) or "none"
+
+
 def cpu_table(passes, names, peers):
     lines = [row("scenario", *(f"{NAMES.get(p, p)} us" for p in [OURS] + peers),
                  *(f"x {NAMES.get(p, p)}" for p in peers), "gate (goal)", "result"),
              row("---", *["---:"] * (1 + 2 * len(peers)), "---", "---")]
     for name in names:
         scenario = scenarios.BY_NAME[name]
-        gate = scenario.gates[0] if scenario.gates else None
         verdicts = [judge(ratios(passes, name, g.peer), g.least, g.goal) for g in scenario.gates]
-        held = " and ".join(NAMES[g.peer] for g in scenario.gates)
         lines.append(row(scenario.title, *(mean(over_passes(passes, name, p, "cpu")) for p in [OURS] + peers),
                          *(figures(ratios(passes, name, p)) for p in peers),
-                         f"{gate.least:.2f} {held} ({gate.goal:.2f})" if gate else "none", worst_of(verdicts) or "-"))
+                         gates_text(scenario.gates), worst_of(verdicts) or "-"))
     return lines
 
 
@@ -133,11 +139,11 @@ def route_lines(passes, routes, peers):
     return lines
 
 
-def idle_lines(passes, peers):
-    gate = scenarios.IDLE_GATE
-    lines = [row("idle connection", "bytes of user memory", "gate (goal)", "result"), row("---", "---:", "---", "---")]
-    for peer in [OURS] + [p for p in peers if over_passes(passes, "idle", p, "bytes")]:
-        sizes = over_passes(passes, "idle", peer, "bytes")
+def idle_lines(passes, peers, name="idle"):
+    gate = scenarios.IDLE_GATE if name == "idle" else scenarios.IDLE_TLS_GATE
+    lines = [row("idle connection" if name == "idle" else "idle TLS connection", "bytes of user memory", "gate (goal)", "result"), row("---", "---:", "---", "---")]
+    for peer in [OURS] + [p for p in peers if over_passes(passes, name, p, "bytes")]:
+        sizes = over_passes(passes, name, peer, "bytes")
         ours = peer == OURS
         lines.append(row(NAMES.get(peer, peer), figures(sizes, "{:.0f}"), f"{gate.least:.0f} ({gate.goal:.0f})" if ours else "",
                          judge(sizes, gate.least, gate.goal, at_most=True) if ours else ""))
@@ -180,8 +186,9 @@ def page(passes, a):
         out += cpu_table(passes, named, peers) + [""]
     if "route" in measured:
         out += route_lines(passes, a.routes, peers) + [""]
-    if "idle" in measured:
-        out += idle_lines(passes, peers) + [""]
+    for name in ("idle", "idletls"):
+        if name in measured:
+            out += idle_lines(passes, peers, name) + [""]
     if named:
         out += load_table(passes, named, peers) + [""]
     return "\n".join(out)

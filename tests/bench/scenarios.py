@@ -36,6 +36,7 @@ def nginx(least, goal):
 # Not gates of CPU per request but of hinge against itself.
 ROUTES_GATE = Gate("itself", 1.05, 1.03)    # CPU with 1000 names / CPU with one, at most
 IDLE_GATE = Gate("itself", 1000, 600)       # bytes of user memory an idle connection, at most
+IDLE_TLS_GATE = Gate("itself", 17 << 10, 4 << 10)
 
 ALL = [
     Scenario("small0", "keep-alive, empty body, 64 connections", "plain", "PLAIN", "-c 64", "/0", both(1.20, 1.30)),
@@ -52,12 +53,13 @@ ALL = [
     Scenario("c1", "1 connection, 1 KB", "growth", "PLAIN", "-c 1", "/1k"),
     Scenario("c1000", "1000 connections, 1 KB", "growth", "PLAIN", "-c 1000", "/1k", nginx(1.3, 1.5)),
     Scenario("c5000", "5000 connections, 1 KB", "growth", "PLAIN", "-c 5000", "/1k", nginx(1.3, 1.5)),
-    Scenario("tls", "TLS 1.3 keep-alive, 1 KB", "tls", "TLS", "-c 64 -S", "/1k"),
-    Scenario("tls64k", "TLS 1.3 keep-alive, 64 KB", "tls", "TLS", "-c 32 -S", "/64k"),
-    Scenario("hsfull", "TLS 1.3 full handshake and one request", "tls", "TLS", "-c 32 -S -k", "/0"),
-    Scenario("hsres", "TLS 1.3 resumed handshake and one request", "tls", "TLS", "-c 32 -S -k -r", "/0"),
+    Scenario("tls", "TLS 1.3 keep-alive, 1 KB", "tls", "TLS", "-c 64 -S", "/1k", both(1.20, 1.40)),
+    Scenario("tls64k", "TLS 1.3 keep-alive, 64 KB", "tls", "TLS", "-c 32 -S", "/64k", nginx(1.5, 1.75)),
+    Scenario("hsfull", "TLS 1.3 full handshake and one request", "tls", "TLS", "-c 32 -S -k", "/0",
+             (Gate("nginx", 1.15, 1.15), Gate("haproxy", 1.25, 1.25))),
+    Scenario("hsres", "TLS 1.3 resumed handshake and one request", "tls", "TLS", "-c 32 -S -k -r", "/0", both(1.20, 1.20)),
     Scenario("h2", "HTTP/2 over TLS, 1 KB, 16 connections of 16 streams", "h2", "TLS", "-c 16 -m 16", "/1k",
-             tool="h2load"),
+             (Gate("haproxy", 1.2, 1.4), Gate("nginx", 1.8, 1.8)), tool="h2load"),
     Scenario("cache1k", "cache hit, 1 KB", "cache", "CACHE", "-c 64", "/c/1k"),
     Scenario("cache64k", "cache hit, 64 KB", "cache", "CACHE", "-c 32", "/c/64k"),
     Scenario("gzip", "gzip of 16 KB JSON", "gzip", "GZIP", "-c 32 -z", "/json/16k"),
@@ -78,5 +80,6 @@ WARM_UP = Scenario("warm", "warm-up", "plain", "PLAIN", "-c 4", "/1k")
 WARM_UP_TLS = Scenario("warmtls", "warm-up", "tls", "TLS", "-c 4 -S", "/1k")
 
 # What `make bench` runs; `idle` and `route` have their own way.
-DEFAULT = ["small0", "small", "body16k", "body64k", "body1m", "post", "close", "static1k", "static64k", "c1", "c1000", "c5000", "route", "idle"]
+DEFAULT = ["small0", "small", "body16k", "body64k", "body1m", "post", "close", "static1k", "static64k", "c1", "c1000", "c5000", "tls", "tls64k", "hsfull",
+           "hsres", "h2", "route", "idle", "idletls"]
 QUICK = ["small", "body64k", "post"]

@@ -97,7 +97,7 @@ def test_write_between_marks(tmp_path):
 
 
 def test_every_gate_names_a_known_scenario():
-    assert set(scenarios.DEFAULT) - {"route", "idle"} <= set(scenarios.BY_NAME)
+    assert set(scenarios.DEFAULT) - {"route", "idle", "idletls"} <= set(scenarios.BY_NAME)
     assert set(scenarios.QUICK) <= set(scenarios.BY_NAME)
 
 
