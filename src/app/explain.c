@@ -109,6 +109,7 @@ static bool before(struct exchange *x, enum step at)
             tell_server(x);
         return true;
     case STEP_BODY: /* from here on, bytes would move */
+        explain_body(x);
         explain_origin(x);
         tell_additions(x);
         return false;
@@ -177,7 +178,6 @@ static bool read_request(struct exchange *x, slice head)
         explain_sayf("answers", NULL, "%u before anything is looked up: %s", h1_error_status(e), h1_error_text(e));
         return false;
     }
-    x->req.body = (struct body_fact){ BODY_NONE, 0 };
     pipe_end(&x->req_pipe, NULL);
     x->events |= X_FRONT_BODY;
     return true;

@@ -44,6 +44,8 @@ void explain_sayf(const char *label, const struct conf_pos *pos, const char *fmt
 /* A field on a line of its own. */
 void explain_field(const struct field *f);
 void explain_request(const struct exchange *x);
+/* What becomes of a request body that the head announces. */
+void explain_body(const struct exchange *x);
 /* Where the request would go, and what would be sent there. */
 void explain_origin(struct exchange *x);
 /* The answer that hinge gives itself, or what it does to an answer of a backend. */

@@ -7,7 +7,9 @@
 #include "app/explain.h"
 #include "base/escape.h"
 #include "base/err.h"
+#include "conf/bundle.h"
 #include "proxy/origin.h"
+#include "proxy/step.h"
 
 enum { LABEL = 10, TEXT_MAX = 2048 };
 
@@ -75,6 +77,27 @@ void explain_request(const struct exchange *x)
         explain_field(&x->req.fields.v[i]);
 }
 
+void explain_body(const struct exchange *x)
+{
+    const struct client_location_conf *k = x->pass.loc->client;
+    uint64_t n = x->req.body.length, most = k->body_buffer_size;
+    bool known = x->req.body.kind == BODY_LENGTH;
+    if (x->req.body.kind == BODY_NONE || (known && n == 0))
+        return;
+    if (!body_is_gathered(x))
+        explain_say("body", SLICE("is passed on as it comes"), NULL);
+    else if (known && n <= most)
+        explain_sayf("body", NULL, "waits in memory until it is whole: %llu bytes", (unsigned long long)n);
+    else if (known)
+        explain_sayf("body", NULL,
+                     "waits in a file in \"%.*s\" until it is whole: %llu bytes are more than "
+                     "client_body_buffer_size",
+                     SLICE_FMT(k->body_temp_dir->key), (unsigned long long)n);
+    else
+        explain_sayf("body", NULL, "waits until it is whole, in a file in \"%.*s\" when it has more than %llu bytes",
+                     SLICE_FMT(k->body_temp_dir->key), (unsigned long long)most);
+}
+
 /* ---- the backend ---- */
 
 static void say_peers(const struct peer_set *set, const char *kind)
@@ -100,7 +123,8 @@ static void say_head(const struct exchange *x)
 void explain_origin(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
-    explain_sayf(p->tunnel ? "tunnels to" : "passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s", SLICE_FMT(p->upstream->name),
+    explain_sayf(p->tunnel ? "tunnels to" : "passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s",
+                 SLICE_FMT(p->upstream->name),
                  p->upstream->balance && p->upstream->balance->name[0] ? p->upstream->balance->name : "round robin");
     if (!p->upstream->implicit && p->upstream->pos.file)
         explain_say("upstream", p->upstream->name, &p->upstream->pos);

@@ -36,6 +36,8 @@ enum step step_locate(struct exchange *x);
 enum step step_policies(struct exchange *x);
 enum step step_select(struct exchange *x);
 enum step step_body(struct exchange *x);
+/* Is the request body gathered before a backend is asked? */
+bool body_is_gathered(const struct exchange *x);
 enum step step_connect(struct exchange *x);
 enum step step_send(struct exchange *x);
 enum step step_respond(struct exchange *x);

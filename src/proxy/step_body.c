@@ -10,7 +10,7 @@
 #include "proxy/step.h"
 
 /* An HTTP/1.0 backend can only be told a length, so a body of unknown length is gathered for it in any case. */
-static bool gathers(const struct exchange *x)
+bool body_is_gathered(const struct exchange *x)
 {
     const struct proxy_conf *c = x->proxy ? x->proxy->conf : NULL;
     if (!c || x->req.body.kind == BODY_NONE || x->body_refused)
@@ -54,7 +54,7 @@ static void keep_body(struct exchange *x, const struct var *v)
 
 enum step step_body(struct exchange *x)
 {
-    if (!gathers(x))
+    if (!body_is_gathered(x))
         return STEP_CONNECT;
     if (!(x->events & X_FRONT_BODY) && x->req_pipe.put == 0 && in_hand(x))
         return STEP_CONNECT;

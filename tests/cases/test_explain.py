@@ -98,6 +98,34 @@ def test_methods(site, method, answer):
     assert answer in site(method, f"http://a.example:{site.port}/api/").stdout
 
 
+BODIES = {
+    "Content-Length: 1000": r"body +waits in memory until it is whole: 1000 bytes\n",
+    "Content-Length: 1025": r'body +waits in a file in "\S+/body" until it is whole: 1025 bytes are more than client_body_buffer_size\n',
+    "Transfer-Encoding: chunked": r'body +waits until it is whole, in a file in "\S+/body" when it has more than 1024 bytes\n',
+}
+
+
+class TestBodies:
+    @pytest.fixture
+    def ask(self, hinge):
+        h = hinge.prepare_http("""client_body_temp_path %%dir%%/body; client_body_buffer_size 1k; client_max_body_size 4k;
+            server { listen %%port%%; location / { proxy_pass http://127.0.0.1:9; } location /now { proxy_request_buffering off; proxy_pass http://127.0.0.1:9; } }""")
+        return lambda path, field: h.explain("POST", f"http://a:{h.ports['port']}{path}", "-H", field, check=0).stdout
+
+    @pytest.mark.parametrize("field, text", BODIES.items(), ids=BODIES)
+    def test_where_one_waits(self, ask, field, text):
+        assert re.search(text, ask("/", field))
+        assert re.search(r"body +is passed on as it comes\n", ask("/now", field))
+
+    def test_none(self, ask):
+        out = ask("/", "Content-Length: 0")
+        assert "sends      POST" in out and "body " not in out
+
+    def test_one_that_is_too_large(self, ask):
+        out = ask("/", "Content-Length: 5000")
+        assert "client intended to send too large body: 5000 bytes" in out and "answers    413 " in out and "waits" not in out
+
+
 def test_what_the_codec_refuses(site):
     assert "answers    400 before anything is looked up: invalid path" in site("/%zz").stdout
     assert "answers    400 before" in site("-H", "Host: a", "-H", "Host: b", "/").stdout
