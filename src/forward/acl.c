@@ -46,6 +46,7 @@ static const char *const predefined[][12] = {
     { "CONNECT", "method", "CONNECT" },
 };
 
+ATTR_PRINTF(5, 0)
 static void report(struct fwd_compile *c, enum conf_severity sev, const struct conf_node *node, int arg,
                    const char *fmt, va_list ap)
 {
