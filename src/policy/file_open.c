@@ -400,7 +400,7 @@ static struct file *take_seen(struct exchange *x, const struct files_conf *c, co
 /* A cache of a configuration that was replaced would hold its files open until the next reload. */
 static bool caches(const struct exchange *x, const struct files_conf *c)
 {
-    return c->cache && x->gen->current;
+    return c->cache && x->gen == x->w->gen;
 }
 
 int file_open(struct exchange *x, const struct file_place *p, struct file **out)
