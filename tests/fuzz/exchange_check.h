@@ -2,13 +2,15 @@
  * What fuzz_exchange.c holds against the bytes that hinge wrote: a reader of its own, strict and simple, that knows
  * nothing of the code under test.
  *
- * Messages that the script generated carry a number (X-Id in requests, X-Ans in answers), and their bodies follow from
- * it, so that a byte that is lost, doubled or somebody else's is seen.
+ * Messages that the script generated, and files, carry a number (X-Id in requests, X-Ans in answers), and their bodies
+ * follow from it, so that a byte that is lost, doubled or somebody else's is seen. What is compressed is expanded
+ * first, and of an answer to a range the bytes are those that it claims to be.
  */
 #ifndef TESTS_FUZZ_EXCHANGE_CHECK_H
 #define TESTS_FUZZ_EXCHANGE_CHECK_H
 
 #include <strings.h>
+#include <zlib.h>
 
 #include "sim.h"
 
@@ -25,10 +27,14 @@ struct wire_msg {
     unsigned minor;
     enum wire_framing framing;
     uint64_t length;
-    bool close;  /* "Connection: close" */
-    int number;  /* X-Id or X-Ans; -1: none */
-    size_t body; /* bytes of it that are there */
-    size_t used; /* bytes of the whole message, when complete */
+    bool close;                /* "Connection: close" */
+    int number;                /* X-Id or X-Ans; -1: none */
+    size_t body;               /* bytes of it that are there; expanded */
+    size_t used;               /* bytes of the whole message, when complete */
+    bool zipped, unzipped;     /* compressed; and expanded to its end */
+    bool ranged, parts;        /* Content-Range; multipart/byteranges */
+    size_t start, stop, total; /* of Content-Range */
+    slice boundary;
 };
 
 static char body_byte(int number, size_t i)
@@ -97,6 +103,33 @@ struct wire_seen {
     bool host, length, coding, connection;
 };
 
+/* "bytes 5-9/100" */
+static void wire_range(slice value, size_t *start, size_t *stop, size_t *total)
+{
+    slice unit, rest, first, last, all;
+    CHECK(slice_cut(value, ' ', &unit, &rest) && wire_is(unit, "bytes") && slice_cut(rest, '/', &first, &all) &&
+              slice_cut(first, '-', &first, &last),
+          "Content-Range [%.*s]", (int)value.n, value.p);
+    *start = wire_decimal(first);
+    *stop = wire_decimal(last) + 1;
+    *total = wire_decimal(all);
+    CHECK(*start < *stop && *stop <= *total, "Content-Range [%.*s]", (int)value.n, value.p);
+}
+
+static void wire_content(slice name, slice value, struct wire_msg *m)
+{
+    const slice multipart = SLICE("multipart/byteranges; boundary=");
+    if (wire_is(name, "content-encoding"))
+        m->zipped = wire_is(value, "gzip");
+    else if (wire_is(name, "content-range") && m->status == 206) {
+        wire_range(value, &m->start, &m->stop, &m->total);
+        m->ranged = true;
+    } else if (wire_is(name, "content-type") && m->status == 206 && slice_starts(value, multipart)) {
+        m->boundary = slice_from(value, multipart.n);
+        m->parts = true;
+    }
+}
+
 static void wire_field(slice line, bool answer, struct wire_msg *m, struct wire_seen *seen)
 {
     const char *colon = memchr(line.p, ':', line.n);
@@ -129,6 +162,8 @@ static void wire_field(slice line, bool answer, struct wire_msg *m, struct wire_
         CHECK(!wire_is(name, "proxy-connection") && !wire_is(name, "te") && !wire_is(name, "upgrade") &&
                   !wire_is(name, "trailer") && (answer || (!wire_is(name, "keep-alive") && !wire_is(name, "expect"))),
               "a hop-by-hop field travels: [%.*s]", (int)line.n, line.p);
+        if (answer)
+            wire_content(name, value, m);
     }
 }
 
@@ -157,12 +192,65 @@ static void wire_start(slice line, bool answer, struct wire_msg *m)
     m->method[len] = 0;
 }
 
-/* `verify`: the number can be believed. */
+static z_stream wire_zip; /* of the message that is read */
+
+static void wire_plain(struct wire_msg *m, const char *p, size_t n, bool verify)
+{
+    for (size_t i = 0; verify && m->number >= 0 && !m->parts && i < n; i++)
+        CHECK(p[i] == body_byte(m->number, m->start + m->body + i), "byte %zu of body %d is wrong",
+              m->start + m->body + i, m->number);
+    m->body += n;
+}
+
+/* `verify`: the number can be believed, and what is said of the coding. */
 static void wire_body(struct wire_msg *m, const char *p, size_t n, bool verify)
 {
-    for (size_t i = 0; verify && m->number >= 0 && i < n; i++)
-        CHECK(p[i] == body_byte(m->number, m->body + i), "byte %zu of body %d is wrong", m->body + i, m->number);
-    m->body += n;
+    char text[4096];
+    if (!m->zipped || !verify) {
+        wire_plain(m, p, n, verify);
+        return;
+    }
+    wire_zip.next_in = (Bytef *)(uintptr_t)p;
+    wire_zip.avail_in = (uInt)n;
+    do {
+        CHECK(!m->unzipped || !wire_zip.avail_in, "bytes behind the end of a gzip stream");
+        wire_zip.next_out = (Bytef *)text;
+        wire_zip.avail_out = sizeof(text);
+        int rc = m->unzipped ? Z_BUF_ERROR : inflate(&wire_zip, Z_NO_FLUSH);
+        CHECK(rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR, "a broken gzip stream (%d)", rc);
+        m->unzipped |= rc == Z_STREAM_END;
+        wire_plain(m, text, sizeof(text) - wire_zip.avail_out, verify);
+    } while (wire_zip.avail_in || !wire_zip.avail_out);
+}
+
+/* The parts of a whole multipart/byteranges: each is what its Content-Range says. */
+static void wire_parts(slice body, const struct wire_msg *m)
+{
+    size_t at = 0, n = m->boundary.n;
+    slice line;
+    for (;;) {
+        CHECK(wire_line(body, &at, &line) && line.n == 0, "no empty line before a boundary");
+        CHECK(wire_line(body, &at, &line) && line.n >= n + 2 && memcmp(line.p, "--", 2) == 0 &&
+                  memcmp(line.p + 2, m->boundary.p, n) == 0,
+              "no boundary");
+        if (line.n == n + 4) {
+            CHECK(at == body.n, "bytes behind the last boundary");
+            return;
+        }
+        struct wire_msg part = { .number = m->number };
+        for (;;) {
+            CHECK(wire_line(body, &at, &line), "a part without an end of its head");
+            slice name, value;
+            if (!line.n)
+                break;
+            if (slice_cut(line, ':', &name, &value) && wire_is(name, "content-range"))
+                wire_range(slice_from(value, 1), &part.start, &part.stop, &part.total);
+        }
+        size_t length = part.stop - part.start;
+        CHECK(length && body.n - at >= length, "a part that is cut");
+        wire_plain(&part, body.p + at, length, true);
+        at += length;
+    }
 }
 
 static bool wire_chunked(slice in, size_t *at, struct wire_msg *m, bool verify)
@@ -202,6 +290,7 @@ static void wire_read(slice in, bool answer, bool bodiless, bool verify, struct 
     size_t at = 0;
     slice line;
     *m = (struct wire_msg){ .number = -1, .framing = answer ? WIRE_CLOSE : WIRE_NONE };
+    inflateReset(&wire_zip);
     if (!wire_line(in, &at, &line))
         return;
     wire_start(line, answer, m);
@@ -221,7 +310,8 @@ static void wire_read(slice in, bool answer, bool bodiless, bool verify, struct 
     } else if (answer && (bodiless || m->status == 304)) {
         m->framing = WIRE_NONE;
     }
-    size_t left = in.n - at, n;
+    CHECK(m->status != 206 || !verify || m->ranged + m->parts == 1, "an answer to a range that does not say which");
+    size_t left = in.n - at, n, begin = at;
     switch (m->framing) {
     case WIRE_NONE:
         m->complete = true;
@@ -241,6 +331,11 @@ static void wire_read(slice in, bool answer, bool bodiless, bool verify, struct 
         at = in.n;
         m->complete = true;
         break;
+    }
+    if (m->complete && verify && m->framing != WIRE_NONE && m->framing != WIRE_CLOSE) {
+        CHECK(!m->zipped || m->unzipped, "a gzip stream without an end");
+        if (m->parts && m->framing == WIRE_LENGTH)
+            wire_parts(slice_of(in.p + begin, at - begin), m);
     }
     m->used = at;
 }

@@ -74,6 +74,11 @@ uint64_t worker_connection_number(void)
 #define MORE_LOCATIONS ""
 #endif
 
+/* Where its files are. */
+#ifndef PREFIX
+#define PREFIX "/"
+#endif
+
 #define SERVER_ONE                                                                                                     \
     "  server { listen 127.0.0.1:80;\n"                                                                                \
     "    location / { proxy_pass http://two; }\n"                                                                      \
@@ -156,7 +161,7 @@ static void load(unsigned k)
 {
     struct arena messages;
     struct conf_diag diag;
-    struct bundle *b = bundle_new(SLICE("/"));
+    struct bundle *b = bundle_new(slice_str(PREFIX));
     arena_init(&messages, NULL, 0, 4096, 0);
     conf_diag_init(&diag, &messages);
     bundle_option_set(b, SLICE("conf-text"), slice_str(texts[k]));

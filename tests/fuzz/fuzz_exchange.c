@@ -12,16 +12,40 @@
  * connection, page and queued byte is free again. And when nothing went wrong, every request is answered without any
  * deadline having to help.
  *
+ * A few files, made once in a directory of memory, are answers too: whole, in ranges, compressed, out of a cache.
+ *
  * EXCHANGE_TRACE=1 in the environment prints what goes over the wires.
  */
+#include <sys/stat.h>
+
+#define PREFIX "/dev/shm/hinge-fuzz_exchange"
+#define MORE_LOCATIONS                                                                                                 \
+    "    location ~ ^/file/(f(\\d+))$ { alias f/$1; add_header X-Ans $2; }\n"                                          \
+    "    location ~ ^/kept/(f(\\d+))$ { alias f/$1; add_header X-Ans $2; open_file_cache max=2 inactive=5s; "          \
+    "open_file_cache_errors on;\n"                                                                                     \
+    "      max_ranges 2; etag off; }\n"                                                                                \
+    "    location ~ ^/zip/(f(\\d+))$ { alias f/$1; add_header X-Ans $2; gzip on; gzip_types *; gzip_min_length 1; }\n" \
+    "    location /list/ { alias f/; autoindex on; gzip on; gzip_min_length 1; }\n"                                    \
+    "    location /try { root f; try_files /none $uri /file/f102; }\n"                                                 \
+    "    location /zipped { gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; proxy_pass http://two; }\n"    \
+    "    location /zipflow { gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; gzip_comp_level 9; "          \
+    "proxy_buffering off;\n"                                                                                           \
+    "      proxy_buffer_size 4k; proxy_pass http://one; }\n"                                                           \
+    "    location /ranges { proxy_force_ranges on; proxy_pass http://two; }\n"
 #include "exchange_check.h"
 #include "exchange_world.h"
+
+#include "policy/files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- what was made, and what was seen ---- */
 
 enum { MADE_MAX = 100, MADE_PER_CLIENT = 40, PER_SOCK = 512 };
+
+/* The numbers of files are those behind MADE_MAX. Some are read and some are sent by the kernel. */
+static const size_t file_sizes[] = { 0, 1, 1000, 20000, 30000, 150000 };
+enum { FILES = array_len(file_sizes) };
 
 struct made_request {
     const char *method;
@@ -52,7 +76,7 @@ struct player {
 };
 
 static struct made_request requests[MADE_MAX];
-static struct made_answer answers[MADE_MAX];
+static struct made_answer answers[MADE_MAX + FILES];
 static unsigned nrequests, nanswers;
 static struct player players[SIM_SOCKS];
 static void (*real_run)(struct exchange *x);
@@ -137,6 +161,12 @@ static unsigned check_client(unsigned i, bool *last)
         if (!m.complete)
             break;
         size_t expected = known && m.framing != WIRE_NONE ? answers[m.number].body : m.body;
+        if (known && m.ranged) {
+            CHECK(m.total == answers[m.number].body, "a range of %zu bytes, not %zu", m.total, answers[m.number].body);
+            expected = m.framing != WIRE_NONE ? m.stop - m.start : m.body;
+        } else if (m.parts) {
+            expected = m.body;
+        }
         CHECK(m.body == expected || (m.framing == WIRE_CLOSE && (s->aborted || s->reset || s->open)),
               "a clean end of answer %d behind %zu bytes", m.number, m.body);
         at += m.used;
@@ -173,7 +203,37 @@ static const char *const paths[] = { "/",
                                      "/again",
                                      "/asked",
                                      "/any",
-                                     "/trail" };
+                                     "/trail",
+                                     "/file/f101",
+                                     "/file/f102",
+                                     "/file/f103",
+                                     "/file/f105",
+                                     "/file/f100",
+                                     "/file/none",
+                                     "/kept/f102",
+                                     "/kept/f104",
+                                     "/kept/f105",
+                                     "/kept/f999",
+                                     "/zip/f100",
+                                     "/zip/f102",
+                                     "/zip/f104",
+                                     "/zip/f105",
+                                     "/list/",
+                                     "/list",
+                                     "/try/it",
+                                     "/zipped",
+                                     "/zipflow",
+                                     "/ranges" };
+
+/* Fields that change what the answer to a request is made of. */
+static const char *const wishes[8] = { "",
+                                       "Accept-Encoding: gzip\r\n",
+                                       "Range: bytes=7-90\r\n",
+                                       "Range: bytes=0-0,-5,20-21,100-70000\r\n",
+                                       "Range: bytes=-1000000\r\nAccept-Encoding: gzip\r\n",
+                                       "Range: bytes=999-\r\nIf-Range: \"0\"\r\n",
+                                       "If-Modified-Since: Thu, 01 Jan 1970 00:00:01 GMT\r\nAccept-Encoding: gzip\r\n",
+                                       "If-None-Match: *\r\n" };
 static const char *const methods[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE" };
 
 static void make_request(unsigned client, uint8_t how, uint8_t where, uint8_t what)
@@ -195,6 +255,7 @@ static void make_request(unsigned client, uint8_t how, uint8_t where, uint8_t wh
         strb_printf(&p->todo, "Connection: %s\r\n", old ? "keep-alive" : "close");
     if ((how & 0x80) && !(what & 0x80))
         strb_lit(&p->todo, "TE: trailers\r\nConnection: TE\r\n");
+    strb_add(&p->todo, slice_str(wishes[how >> 3 & 7]));
     if (chunked)
         strb_lit(&p->todo, "Transfer-Encoding: chunked\r\n");
     else if (n)
@@ -297,6 +358,7 @@ static void take_generation(unsigned k)
     for (unsigned i = 0; i < 2; i++)
         listeners[i].conf = h1_room.listener_conf(gens[k], listeners[i].key);
     proxy_worker_gen_changed(&w);
+    files_room.gen_changed(&w);
     refs[old].current = false;
 }
 
@@ -656,6 +718,25 @@ static void finale(uint8_t how)
 
 /* ---- a worker ---- */
 
+static void make_files(void)
+{
+    char name[100];
+    mkdir(PREFIX, 0700);
+    mkdir(PREFIX "/f", 0700);
+    for (int i = 0; i < FILES; i++) {
+        struct strb text;
+        strb_init(&text, 0);
+        add_body(&text, MADE_MAX + i, file_sizes[i], false, false);
+        snprintf(name, sizeof(name), PREFIX "/f/f%d", MADE_MAX + i);
+        int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* others that run now write the same */
+        CHECK(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n, "cannot make %s", name);
+        struct timespec then[2] = { { 0 }, { .tv_sec = 1 } };
+        futimens(fd, then);
+        close(fd);
+        strb_done(&text);
+    }
+}
+
 static void once(void)
 {
     static bool done;
@@ -664,6 +745,8 @@ static void once(void)
     done = true;
     sim_trace = getenv("EXCHANGE_TRACE") != NULL;
     sim_reset();
+    make_files();
+    CHECK(inflateInit2(&wire_zip, 15 + 16) == Z_OK, "zlib");
     CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
     load(0);
     load(1);
@@ -683,6 +766,8 @@ static void begin(void)
         strb_init(&players[i].todo, 0);
     }
     nrequests = nanswers = begun = ended = 0;
+    for (int i = 0; i < FILES; i++)
+        answers[MADE_MAX + i] = (struct made_answer){ .request = -1, .body = file_sizes[i] };
     raw_clients = raw_backends = fault = false;
     memset(&w, 0, sizeof(w));
     CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
@@ -705,6 +790,9 @@ static void end(void)
 {
     proxy_worker_done(&w);
     h1_worker_done(&w);
+    CHECK(!w.files || w.files->files.live <= FILES, "%zu files are held", w.files ? w.files->files.live : 0);
+    files_room.done(&w);
+    gzip_room.done(&w);
     CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
     CHECK(w.loop.jobs == 0, "%zu jobs are left", w.loop.jobs);
     CHECK(sim_temporary_files() == 0, "%u temporary files are left", sim_temporary_files());
