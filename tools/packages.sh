@@ -8,11 +8,11 @@
 # is needed and leaves the rest to the build, which names what it does not find.
 set -eu
 
-build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libc-ares-dev libnghttp2-dev"
-build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev"
+build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev
+ libc-ares-dev libnghttp2-dev"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
  dnsmasq-base haproxy iproute2 nghttp2-client nghttp2-server python3 python3-h2 python3-httpx python3-pytest
- python3-pytest-timeout python3-pytest-xdist python3-websockets"
+ python3-pytest-timeout python3-pytest-xdist python3-websockets sslscan"
 bench="nginx-core haproxy libssl-dev python3 openssl"
 lint="clang-format clang-tidy cppcheck"
 

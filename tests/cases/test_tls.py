@@ -324,6 +324,18 @@ def test_curl(hinge):
     assert done.stdout == "curledcurled", done
 
 
+def test_a_scanner_finds_nothing_old(hinge):
+    """What a server without any further ssl_ line offers: TLS 1.2 and 1.3, and keys that are made for each connection."""
+    h = hinge.http(f"server {{ listen %%port%% ssl; {certificate().lines} return 200 x; }}")
+    told = subprocess.run(["sslscan", "--no-colour", "%s:%d" % address(h)], capture_output=True, text=True, timeout=60).stdout
+    for old in ("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"):
+        assert re.search(rf"^{old} +disabled", told, re.M), told
+    assert "TLSv1.3   enabled" in told and "TLSv1.2   enabled" in told
+    suites = re.findall(r"^(?:Preferred|Accepted) +TLSv1\.[23] +\d+ bits +(\S+)", told, re.M)
+    assert suites and all(s.startswith("TLS_") or re.match(r"ECDHE-.*(GCM|POLY1305)", s) for s in suites), suites
+    assert "vulnerable" not in told.replace("not vulnerable", "") and "Session renegotiation not supported" in told
+
+
 def test_many_servers(hinge):
     a = certificate("a.test")
     servers = "".join(f"server {{ listen %%port%% ssl; server_name h{i}.test; {a.lines} return 200 {i}; }}\n" for i in range(2000))
