@@ -20,6 +20,8 @@ static struct loop loop;
 static struct tls_file cert, key;
 static struct tls_conf conf;
 
+static BIO *bc, *bk; /* of the texts in `cert` and `key` */
+
 static slice text_of(BIO *b)
 {
     char *p;
@@ -32,7 +34,8 @@ static void setup(void)
 {
     EVP_PKEY *k = EVP_EC_gen("P-256");
     X509 *x = X509_new();
-    BIO *bc = BIO_new(BIO_s_mem()), *bk = BIO_new(BIO_s_mem());
+    bc = BIO_new(BIO_s_mem());
+    bk = BIO_new(BIO_s_mem());
     X509_gmtime_adj(X509_getm_notBefore(x), 0);
     X509_gmtime_adj(X509_getm_notAfter(x), 1000000);
     X509_set_pubkey(x, k);
