@@ -415,25 +415,25 @@ static bool keep_rest(struct h2_conn *c, const struct plan *p, const struct fram
     return true;
 }
 
+/* A frame that was cut is completed before any other is committed: a commit may put trailers into the buffer, and these
+ * must not come between the two halves. */
 static void settle(struct h2_conn *c, struct plan *p, size_t n)
 {
     size_t k = c->out_n - c->out_at < n ? c->out_n - c->out_at : n;
+    int begun = 0;
     c->out_at += k;
     n -= k;
-    for (int i = 0; i < p->nframes && n && !c->failing; i++) {
-        struct frame *f = &p->frames[i];
+    while (begun < p->nframes && n) {
+        struct frame *f = &p->frames[begun++];
         size_t size = H2_HEAD + f->n;
-        if (n < size) {
-            if (!keep_rest(c, p, f, n)) {
-                no_room(c);
-                return;
-            }
-            n = 0;
-        } else {
-            n -= size;
+        if (n < size && !keep_rest(c, p, f, n)) {
+            no_room(c);
+            return;
         }
-        commit(c, f);
+        n = n < size ? 0 : n - size;
     }
+    for (int i = 0; i < begun && !c->failing; i++)
+        commit(c, &p->frames[i]);
 }
 
 static ssize_t send_plan(struct h2_conn *c, struct plan *p)
