@@ -234,12 +234,12 @@ static bool has_trailers(const struct pipe *p)
 
 /* A range of a file: read into the buffer as a frame of its own. The file may have become shorter: the answer breaks.
  */
-static bool add_file(struct h2_conn *c, struct h2_stream *s, const struct piece *e, size_t skip)
+static bool add_file(struct h2_conn *c, struct plan *p, struct h2_stream *s, const struct piece *e, size_t skip)
 {
     size_t n = e->n - skip;
     n = n < s->chunk ? n : s->chunk;
     n = (int64_t)n < s->send_window ? n : (size_t)s->send_window;
-    n = (int64_t)n < c->send_window ? n : (size_t)c->send_window;
+    n = (int64_t)n < p->window ? n : (size_t)p->window;
     char *at = n ? h2_out_room(c, H2_HEAD + n) : NULL;
     ssize_t got = at ? pread(e->fd, at + H2_HEAD, n, (off_t)(e->offset + skip)) : -1;
     if (got <= 0) {
@@ -250,6 +250,7 @@ static bool add_file(struct h2_conn *c, struct h2_stream *s, const struct piece 
     c->out_n = (size_t)(at + H2_HEAD + got - c->out);
     s->send_window -= got;
     c->send_window -= got;
+    p->window -= got; /* what is planned already, and this, share one window */
     pipe_take(s->end.out, (size_t)got);
     c->role->wrote(s, H2_HEAD, (size_t)got);
     return true;
@@ -282,14 +283,15 @@ static enum visit visit(struct h2_conn *c, struct plan *p, struct h2_stream *s)
     int n = pipe_iov(pipe, v, PIPE_PIECES, &total);
     if (!n && pipe->queued) {
         const struct piece *e = pipe_front(pipe, &skip);
-        if (s->send_window > 0 && c->send_window > 0 && !add_file(c, s, e, skip)) {
+        if (s->send_window > 0 && p->window > 0 && !add_file(c, p, s, e, skip)) {
             break_stream(s);
             return VISIT_AGAIN;
         }
-        if (pipe->queued && s->send_window > 0 && c->send_window > 0)
+        if (pipe->queued && s->send_window > 0 && p->window > 0)
             return VISIT_AGAIN;
         if (pipe->queued) {
-            stuck(s, true);
+            if (s->send_window <= 0 || c->send_window <= 0)
+                stuck(s, true);
             if (s->send_window <= 0)
                 list_del(&s->link);
             return s->send_window <= 0 ? VISIT_AGAIN : VISIT_NEXT;
