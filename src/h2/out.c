@@ -27,6 +27,13 @@ char *h2_out_room(struct h2_conn *c, size_t n)
         c->out_at = c->out_n = 0;
     if (!checked_add(c->out_n, n, &need))
         return NULL;
+    if (need > c->out_cap && c->out_at && c->out_at >= c->out_cap / 2) {
+        /* a peer that never lets it run empty must not make it grow by all that was ever written */
+        memmove(c->out, c->out + c->out_at, c->out_n - c->out_at);
+        c->out_n -= c->out_at;
+        c->out_at = 0;
+        need = c->out_n + n;
+    }
     if (need > c->out_cap) {
         size_t cap = need < 512 ? 512 : need * 2;
         char *p = realloc(c->out, cap);
