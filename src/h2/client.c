@@ -19,6 +19,7 @@ struct h2_client {
     struct addr addr;
     uint64_t key, bound, since, requests;
     uint64_t idle_ms, send_ms;
+    uint64_t heard; /* when bytes last came */
     bool connecting, leaving;
 };
 
@@ -111,6 +112,8 @@ static void on_io(struct io *io, unsigned events)
     struct h2_client *cl = client_of(c);
     if (cl->connecting && (events & (IO_OUT | IO_HUP)))
         connected(cl);
+    if (events & IO_IN)
+        cl->heard = loop_now(&c->w->loop);
     if (!cl->connecting)
         h2_conn_io(c, events);
 }
@@ -228,6 +231,9 @@ static void fail(struct h2_stream *s, enum x_why why, int err, const char *detai
 static void on_in_timer(struct timer *t)
 {
     struct h2_stream *s = container_of(t, struct h2_stream, in_timer);
+    struct h2_client *cl = client_of(s->c);
+    if (loop_now(&s->c->w->loop) - cl->heard >= limits_of(s)->read_timeout / 2)
+        cl->leaving = true; /* silent for everybody: the next request shall not wait for it too */
     worker_count(s->c->w, COUNT_UPSTREAM_TIMEOUT);
     fail(s, WHY_READ_TIMEOUT, 0, NULL);
 }
