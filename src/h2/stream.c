@@ -217,6 +217,10 @@ static void finish_input(struct h2_stream *s)
 void h2_stream_data(struct h2_stream *s, const struct h2_event *e)
 {
     uint64_t most = s->length;
+    if (!s->c->role->server && !s->head_done) { /* RFC 9113 §8.1: it would be taken for the body of whatever comes */
+        h2_stream_fail(s, WHY_CLIENT_BODY, H2_PROTOCOL_ERROR);
+        return;
+    }
     s->seen += e->run.n;
     s->received += e->run.n;
     if (s->seen > most) {

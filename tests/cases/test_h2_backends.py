@@ -231,3 +231,32 @@ class TestHostile:
             c.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             data = c.read_all() if hasattr(c, "read_all") else b""
         assert not data.endswith(b"four") or length == "5"
+
+
+class TestSilence:
+    def test_a_silent_connection_gets_no_more_requests(self, hinge, origin):
+        def on(c, s, f):
+            if c is not o.connections[0]:
+                c.answer(s)
+
+        o = origin(on)
+        h = proxy(hinge, o, "proxy_read_timeout 1s; proxy_next_upstream off;")
+        h.allow(r"upstream timed out")
+        assert h.get("/").status == 504
+        assert h.get("/").body == b"ok"
+        assert len(o.connections) == 2
+
+
+class TestOrderOfFrames:
+    def test_data_before_the_head(self, hinge, origin):
+        def on(c, s, f):
+            if f[":path"] == "/ok":
+                c.answer(s)
+                return
+            c.sock.sendall(frame(h2.DATA, 0, s, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil") +
+                           frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, s, c.encoder.encode([(":status", "200"), ("content-length", "0")])))
+
+        h = proxy(hinge, origin(on))
+        h.allow(r"malformed message")
+        assert h.get("/bad").status == 502
+        assert h.get("/ok").body == b"ok"
