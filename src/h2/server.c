@@ -199,9 +199,8 @@ static void on_timer(struct timer *t)
 static void on_out_timer(struct timer *t)
 {
     struct h2_conn *c = container_of(t, struct h2_conn, out_timer);
-    struct h2_server *s = h2_server_of(c);
-    if (!c->blocked && s->written - s->blocked_at >= PROGRESS)
-        return;
+    if (!c->blocked)
+        return; /* all that was said since is with the kernel */
     worker_count(c->w, COUNT_TIMEOUT_SEND);
     h2_conn_abort(c, WHY_CLIENT_TIMEOUT);
 }
@@ -209,10 +208,11 @@ static void on_out_timer(struct timer *t)
 static void on_blocked(struct h2_conn *c, bool on)
 {
     struct h2_server *s = h2_server_of(c);
-    if (s->written - s->blocked_at >= PROGRESS)
+    uint64_t gone = s->written - (c->out_n - c->out_at); /* what waits in the buffer was not read by anybody */
+    if ((int64_t)(gone - s->blocked_at) >= PROGRESS)
         timer_clear(&c->out_timer);
     if (on && !c->out_timer.at) {
-        s->blocked_at = s->written;
+        s->blocked_at = gone;
         timer_set(&c->w->loop, &c->out_timer, base_conf(s)->send_timeout);
     }
 }

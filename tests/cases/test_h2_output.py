@@ -70,3 +70,17 @@ class TestMemory:
                 most = max(most, h.rss()) if reads % 200 == 0 else most
                 time.sleep(0.0005)
             assert max(most, h.rss()) - before < 12 << 20
+
+
+class TestTime:
+    def test_a_client_that_was_slow_once_may_rest_later(self, hinge, tree):
+        tree.file("file", b"b" * 393216)
+        h = hinge.http("server { listen %%port%% sndbuf=4k; http2 on; send_timeout 1s; location / { root %%root%%; } }", root=tree)
+        with H2(h.address, window=1 << 24) as c:
+            c.auto = False
+            c.window(0, 1 << 24)
+            s = c.headers(request("/file"))
+            time.sleep(0.3)
+            assert len(c.answer(s).body) == 393216
+            time.sleep(1.6)
+            assert c.get("/file").status == 200
