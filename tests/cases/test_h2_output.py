@@ -55,8 +55,8 @@ class TestMemory:
     def test_a_long_file_for_a_slow_reader(self, hinge, tree):
         tree.file("file")
         with open(f"{tree}/file", "wb") as f:
-            f.truncate(64 << 20)
-        h = hinge.http("server { listen %%port%% sndbuf=16k; http2 on; location /file { root %%root%%; } location /ok { return 200 ok; } }", root=tree)
+            f.truncate(24 << 20)
+        h = hinge.http("server { listen %%port%% sndbuf=32k; http2 on; location /file { root %%root%%; } location /ok { return 200 ok; } }", root=tree)
         with H2(h.address, window=WIDE) as c:
             c.auto = False
             assert c.get("/ok").status == 200
@@ -64,7 +64,7 @@ class TestMemory:
             before = most = h.rss()
             c.headers(request("/file"))
             got = reads = 0
-            while got < 64 << 20:
+            while got < 24 << 20:
                 got += len(c.sock.recv(65536))
                 reads += 1
                 most = max(most, h.rss()) if reads % 200 == 0 else most
