@@ -142,9 +142,9 @@ static int times(struct fwd_acl *a, struct fwd_compile *c, const struct conf_nod
     if (!days && (!slice_cut(text, '-', &first, &last) || !clock_of(first, &from) || !clock_of(last, &to) || from > to))
         return fwd_error(c, node, arg, "invalid days or hours \"%.*s\" in acl \"%.*s\"", SLICE_FMT(text),
                          SLICE_FMT(a->name));
-    struct fwd_value *v = a->values ? container_of(a->last, struct fwd_value, next) : NULL;
-    bool joins = !days && v && arg > 2 && days_of(node->args[arg - 1].text);
-    if (!joins && !(v = add_value(a, c)))
+    bool joins = !days && a->values && arg > 2 && days_of(node->args[arg - 1].text);
+    struct fwd_value *v = joins ? container_of(a->last, struct fwd_value, next) : add_value(a, c);
+    if (!v)
         return ERR_NOMEM;
     if (!joins)
         v->days = days ? days : 0x7f;

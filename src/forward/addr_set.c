@@ -138,8 +138,8 @@ int addr_set_add(struct addr_set *s, slice text, bool *loose)
     if (bits.p && mask_of(bits, v6, mask))
         return ERR_RANGE;
     struct addr_span span;
-    number_of(&a.sa, span.first);
-    number_of(&b.sa, span.last);
+    if (!number_of(&a.sa, span.first) || !number_of(&b.sa, span.last))
+        return ERR_SYNTAX;
     for (unsigned i = 0; i < 16; i++) {
         *loose = *loose || (span.first[i] & (uint8_t)~mask[i]);
         span.first[i] &= mask[i];

@@ -471,9 +471,10 @@ static void take(struct h2_conn *c, const struct h2_event *e)
 
 /* ---- reading ---- */
 
-/* What is left of a read for the next turn. */
+/* What is left of a read, which is not nothing, for the next turn. */
 static bool put_aside(struct h2_conn *c, slice rest)
 {
+    assert(rest.n);
     char *p = malloc(rest.n);
     if (!p) {
         h2_conn_error(c, H2_INTERNAL_ERROR, "out of memory");

@@ -140,7 +140,8 @@ static bool join_cookies(struct h2_request *r)
         if (one->token == TOK_COOKIE && !first)
             first = &f->v[kept - 1];
     }
-    first->value = slice_of(p, (size_t)(at - p));
+    if (first)
+        first->value = slice_of(p, (size_t)(at - p));
     f->n = kept;
     return true;
 }
@@ -243,7 +244,7 @@ static bool check_target(struct h2_request *r)
         refuse(r, 400, "invalid request target");
     else if (r->path.p[0] != '/' && !(slice_eq(r->path, SLICE("*")) && q->method == METHOD_OPTIONS))
         refuse(r, 400, "request target does not fit the method");
-    q->form = r->path.n && r->path.p[0] == '*' ? TARGET_ASTERISK : TARGET_ORIGIN;
+    q->form = slice_starts(r->path, SLICE("*")) ? TARGET_ASTERISK : TARGET_ORIGIN;
     q->target = r->path;
     return !r->status;
 }
