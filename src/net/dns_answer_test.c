@@ -68,7 +68,7 @@ static void alias(struct strb *b, const char *owner, unsigned ttl, const char *t
 
 static int parse(struct strb *b, const char *name, enum dns_type type, struct dns_answer *out)
 {
-    char *exact = malloc(b->n); /* so that a sanitizer sees the end */
+    char *exact = malloc(b->n ? b->n : 1); /* so that a sanitizer sees the end */
     memcpy(exact, b->p, b->n);
     int rc = dns_answer_parse(slice_of(exact, b->n), slice_str(name), type, out);
     free(exact);

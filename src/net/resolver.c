@@ -68,8 +68,10 @@ void resolvers_free(struct resolvers *rs)
 {
     if (!rs)
         return;
-    while (!list_empty(&rs->list))
-        resolver_free(list_entry(rs->list.next, struct resolver, link));
+    for (struct list *at = rs->list.next, *next; at != &rs->list; at = next) {
+        next = at->next;
+        resolver_free(list_entry(at, struct resolver, link));
+    }
     free(rs);
 }
 

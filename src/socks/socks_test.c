@@ -37,12 +37,13 @@ static bool same(const struct socks_reader *a, const struct socks_reader *b)
 /* Reads it whole, with bytes behind it, in two parts at every point, and byte by byte. */
 static struct socks_reader read_all(enum socks_kind kind, slice m, int want)
 {
+    const slice early = SLICE("early");
     struct socks_reader r, s;
     char more[800];
     size_t used, first;
     assert_true(m.n + 5 <= sizeof(more));
     memcpy(more, m.p, m.n);
-    memcpy(more + m.n, "early", 5);
+    memcpy(more + m.n, early.p, early.n);
     socks_read(&r, kind);
     assert_int_equal(feed(&r, slice_of(more, m.n + (want == OK ? 5 : 0)), &used), want);
     assert_int_equal(used, m.n);

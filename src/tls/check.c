@@ -148,10 +148,13 @@ int tls_check(struct conf_ctx *cf, const struct tls_conf *c)
         warn_mode(cf, k);
     if (seen(c) || !time_left(cf))
         return OK;
-    const struct tls_file *key = c->keys;
-    int rc = OK;
-    for (const struct tls_file *f = c->certs; f && rc == OK; f = f->next, key = key->next)
-        rc = check_pair(cf, c, f, key);
+    const struct tls_file *cert = c->certs, *key = c->keys; /* as many of either, and some */
+    int rc;
+    do {
+        rc = check_pair(cf, c, cert, key);
+        cert = cert->next;
+        key = key->next;
+    } while (cert && rc == OK);
     if (rc == OK)
         rc = check_context(cf, c);
     if (rc == OK)

@@ -106,8 +106,8 @@ static int secret(struct conf_ctx *cf, unsigned char out[TICKET_SECRET])
     slice name = SLICE("tls-ticket-secret"), have = bundle_option(cf->bundle, name);
     if (have.n == sizeof(hex)) {
         for (size_t i = 0; i < TICKET_SECRET; i++) {
-            const char *a = memchr(digits, have.p[2 * i], 16), *b = memchr(digits, have.p[2 * i + 1], 16);
-            out[i] = (unsigned char)((a ? a - digits : 0) << 4 | (b ? b - digits : 0));
+            int a = ascii_hex(have.p[2 * i]), b = ascii_hex(have.p[2 * i + 1]);
+            out[i] = (unsigned char)((a > 0 ? a : 0) << 4 | (b > 0 ? b : 0));
         }
         return OK;
     }
