@@ -394,6 +394,7 @@ static const struct directive directives[] = {
 
 struct feature access_log_feature = {
     .name = "access_log",
+    .forward = true,
     .doc = "Logs of requests.",
     .directives = directives,
     .ndirectives = array_len(directives),

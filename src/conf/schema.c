@@ -196,7 +196,7 @@ static const struct directive *directive_of(const struct conf_ctx *cf, const str
         return NULL;
     unsigned context = node->parent ? context_of_block(node->parent->name) : 0;
     const struct schema_entry *first = map_get(&cf->schema->directives, node->name), *e = first;
-    while (e && !(e->directive->contexts & (context ? context : cf->context)))
+    while (e && !(entry_contexts(e->feature, e->directive) & (context ? context : cf->context)))
         e = e->next;
     return e ? e->directive : first ? first->directive : NULL;
 }

@@ -34,6 +34,7 @@ enum conf_context {
     CONF_SERVER_IF = 1 << 6,    /* `if` of a server */
     CONF_LOCATION_IF = 1 << 7,  /* `if` of a location: a configuration of its own */
     CONF_LIMIT_EXCEPT = 1 << 8, /* likewise */
+    CONF_FORWARD = 1 << 9,      /* a forward proxy; see feature.forward */
 };
 
 /* Which struct of a feature a directive writes to. */
@@ -115,6 +116,7 @@ struct feature {
     int (*finish)(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
                   const void *parent);
     bool finish_spoiled;
+    bool forward; /* what may stand in a server block may stand in a forward block too */
     /*
      * May a level that sets nothing of the feature share the outer level's struct? NULL: always. For features whose
      * outer level says what inner ones get (add_header_inherit).

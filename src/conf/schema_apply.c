@@ -22,6 +22,7 @@ static const struct {
     { CONF_SERVER_IF, "if in server" },
     { CONF_LOCATION_IF, "if in location" },
     { CONF_LIMIT_EXCEPT, "limit_except" },
+    { CONF_FORWARD, "forward" },
 };
 
 void contexts_text(struct strb *b, unsigned contexts)
@@ -54,7 +55,7 @@ static slice meant(const struct conf_ctx *cf, slice wanted)
         for (size_t f = 0; f < s->nfeatures; f++) {
             for (size_t i = 0; i < s->features[f]->ndirectives; i++) {
                 const struct directive *d = &s->features[f]->directives[i];
-                if (!here || (d->contexts & cf->context))
+                if (!here || (entry_contexts(s->features[f], d) & cf->context))
                     nearest_offer(&near, slice_str(d->name));
             }
         }
@@ -79,7 +80,7 @@ static int not_here(struct conf_ctx *cf, const struct conf_node *node, const str
     struct strb b;
     slice hint = SLICE_NONE;
     for (; e; e = e->next)
-        contexts |= e->directive->contexts;
+        contexts |= entry_contexts(e->feature, e->directive);
     strb_init(&b, 0);
     strb_printf(&b, "it may stand in: ");
     contexts_text(&b, contexts);
@@ -182,7 +183,7 @@ static int apply_entry(struct conf_ctx *cf, const struct schema_entry *e, const 
 static int apply_node(struct conf_ctx *cf, const struct conf_node *node)
 {
     const struct schema_entry *first = map_get(&cf->schema->directives, node->name), *e = first;
-    while (e && !(e->directive->contexts & cf->context))
+    while (e && !(entry_contexts(e->feature, e->directive) & cf->context))
         e = e->next;
     if (!e)
         return first ? not_here(cf, node, first) : unknown(cf, node);

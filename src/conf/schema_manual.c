@@ -14,7 +14,7 @@ static void add_values(struct strb *b, const struct conf_value *values)
     strb_lit(b, "\n");
 }
 
-static void add_directive(struct strb *b, const struct directive *d)
+static void add_directive(struct strb *b, const struct feature *f, const struct directive *d)
 {
     strb_printf(b, "### %s\n\n- Syntax: `%s`\n", d->name, d->usage);
     if (d->def)
@@ -22,7 +22,7 @@ static void add_directive(struct strb *b, const struct directive *d)
     else
         strb_lit(b, "- Default: none\n");
     strb_lit(b, "- Context: ");
-    contexts_text(b, d->contexts);
+    contexts_text(b, entry_contexts(f, d));
     strb_lit(b, "\n");
     if (d->type == CONF_ENUM || d->type == CONF_BITS)
         add_values(b, d->values);
@@ -86,7 +86,7 @@ int schema_manual(const struct schema *s, struct strb *out)
         strb_printf(out, "## %s\n\n%s\n\n", f->name, f->doc);
         for (size_t k = 0; k < f->ndirectives; k++) {
             if (f->directives[k].type != CONF_TUNING)
-                add_directive(out, &f->directives[k]);
+                add_directive(out, f, &f->directives[k]);
         }
         add_vars(out, f);
         add_tuning(out, f);

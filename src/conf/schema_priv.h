@@ -12,6 +12,12 @@ struct schema_entry {
     struct schema_entry *next;
 };
 
+/* Where it may stand, with what its feature says of all of its directives. */
+static inline unsigned entry_contexts(const struct feature *f, const struct directive *d)
+{
+    return d->contexts | (f->forward && (d->contexts & CONF_SERVER) ? (unsigned)CONF_FORWARD : 0u);
+}
+
 /* Bytes that inheritance copies; 0: none. */
 size_t directive_slot(const struct directive *d);
 /* "http, server, location" */

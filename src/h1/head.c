@@ -107,6 +107,19 @@ static int split_form(struct request *r, slice *rest, enum h1_error *error)
     return split_absolute(r, target, rest, error);
 }
 
+/* Do Host and the target's authority name one server? A port that Host leaves out is the scheme's, or the target's. */
+static bool agrees(const struct request *r, slice text, slice host, uint16_t port)
+{
+    slice other;
+    uint16_t other_port;
+    if (uri_authority(text, &other, &other_port) != OK)
+        return false;
+    uint16_t own = slice_eq(r->scheme, SLICE("https")) ? 443 : 80;
+    if (r->form == TARGET_AUTHORITY)
+        own = port;
+    return slice_ieq(host, other) && (port ? port : own) == (other_port ? other_port : own);
+}
+
 /*
  * Rows H2 to H5. Host is checked even where the target's authority wins over it: a request with a Host that we would
  * not accept is not a request that we pass on under another name.
@@ -116,7 +129,8 @@ static int settle_authority(const struct h1_head *h, const struct copy *c, struc
 {
     slice host = SLICE_NONE;
     uint16_t port = 0;
-    if (h->host.p) {
+    bool named = h->host.p;
+    if (named) {
         slice text = moved(c, h->host);
         if (uri_authority(text, &host, &port) != OK)
             return fail(error, H1_E_HOST);
@@ -130,6 +144,8 @@ static int settle_authority(const struct h1_head *h, const struct copy *c, struc
             return fail(error, H1_E_TARGET);
     }
     r->port = port;
+    if (named && (r->form == TARGET_ABSOLUTE || r->form == TARGET_AUTHORITY))
+        r->host_differs = !agrees(r, moved(c, h->host), host, port);
     return uri_host_normal(a, host, &r->host) ? OK : ERR_NOMEM;
 }
 

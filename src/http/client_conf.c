@@ -350,6 +350,7 @@ static const struct directive directives[] = {
 
 struct feature client_feature = {
     .name = "client",
+    .forward = true,
     .doc = "How clients are read, answered and kept.",
     .directives = directives,
     .ndirectives = array_len(directives),

@@ -100,6 +100,7 @@ struct request {
     bool keep_alive;   /* the peer would keep the connection; with the answer's head on its way: it is kept */
     bool expect_continue;
     bool te_trailers;
+    bool host_differs; /* Host names another server than the target does */
     bool upgrade;   /* the connection may switch to a protocol that its Upgrade (in hop) names */
     bool pipelined; /* it had begun to come before the answer to the one before was sent */
 };

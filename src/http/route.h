@@ -78,6 +78,7 @@ struct server {
     struct conf_pos pos;
     bool connect; /* some location of it serves CONNECT */
     bool http2;   /* http2 on */
+    bool forward; /* a forward block: it is a proxy to its clients (407, not 401) */
 };
 
 /* One listening address of a configuration. */

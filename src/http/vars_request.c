@@ -201,7 +201,9 @@ static int get_cookie(struct exchange *x, const struct var *v, slice *out)
 /* The name in Basic credentials, whether or not anybody checked them. */
 static int get_remote_user(struct exchange *x, const struct var *v, slice *out)
 {
-    const struct field *f = fields_find(&x->req.fields, TOK_AUTHORIZATION);
+    bool proxy = x->server && x->server->forward;
+    const struct field *f = proxy ? fields_find(&x->req.hop, TOK_PROXY_AUTHORIZATION)
+                                  : fields_find(&x->req.fields, TOK_AUTHORIZATION);
     struct basic b;
     int rc = f ? basic_parse(&x->arena, f->value, &b) : ERR_NOTFOUND;
     return rc == OK ? var_some(b.user, out) : rc;

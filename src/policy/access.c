@@ -74,6 +74,22 @@ static bool access_active(const void *conf)
     return ((const struct access *)conf)->rules;
 }
 
+/* Of a family: what is decided first about all of it. */
+static bool open_to(const struct access_rules *r, bool v6)
+{
+    for (const struct rule *at = r->first; at; at = at->next) {
+        if ((at->v4 && at->v6) || ((v6 ? at->v6 : at->v4) && at->net.bits == 0))
+            return !at->deny;
+    }
+    return true;
+}
+
+static bool access_open(const void *conf)
+{
+    const struct access_rules *r = ((const struct access *)conf)->rules;
+    return open_to(r, false) || open_to(r, true);
+}
+
 /* ---- directives ---- */
 
 static int parse_rule(struct conf_ctx *cf, const struct conf_node *node, struct rule *r)
@@ -183,6 +199,7 @@ static const struct directive directives[] = {
 
 struct feature access_feature = {
     .name = "access",
+    .forward = true,
     .doc = "Letting clients in by their address.",
     .directives = directives,
     .ndirectives = array_len(directives),
@@ -194,5 +211,6 @@ const struct policy access_policy = {
     .name = "allow and deny",
     .feature = &access_feature,
     .active = access_active,
+    .open = access_open,
     .on_request = access_request,
 };

@@ -71,10 +71,13 @@ static slice challenge(struct exchange *x, slice realm)
 
 static enum verdict ask_for_password(struct exchange *x, slice realm)
 {
+    bool proxy = x->server->forward;
     struct field f = { .name = SLICE("WWW-Authenticate"), .token = TOK_WWW_AUTHENTICATE };
+    if (proxy)
+        f = (struct field){ .name = SLICE("Proxy-Authenticate"), .token = TOK_PROXY_AUTHENTICATE };
     f.value = challenge(x, realm);
     worker_count(x->w, COUNT_AUTH_FAILED);
-    enum verdict v = f.value.p ? reply(x, 401) : VERDICT_DROP;
+    enum verdict v = f.value.p ? reply(x, proxy ? 407 : 401) : VERDICT_DROP;
     return v == VERDICT_REPLY && !fields_add(&x->arena, &x->resp.fields, f) ? VERDICT_DROP : v;
 }
 
@@ -130,14 +133,16 @@ static enum verdict check(struct exchange *x, const struct auth_basic *c, struct
     return conclude(x, c, s, result);
 }
 
-/* OK, or ERR_NOTFOUND after logging. Two Authorization fields could be two opinions: taken for none. */
+/* OK, or ERR_NOTFOUND after logging. A proxy's own credentials are hop by hop, so they never travel on. Two Authorization fields could be two opinions: taken for none. */
 static int credentials(struct exchange *x, struct basic *given)
 {
-    const struct fields *all = &x->req.fields;
-    const struct field *f = fields_find(all, TOK_AUTHORIZATION);
+    bool proxy = x->server->forward;
+    const struct fields *all = proxy ? &x->req.hop : &x->req.fields;
+    enum token token = proxy ? TOK_PROXY_AUTHORIZATION : TOK_AUTHORIZATION;
+    const struct field *f = fields_find(all, token);
     int rc = f ? basic_parse(&x->arena, f->value, given) : ERR_NOTFOUND;
     for (uint32_t i = 0; f && i < all->n; i++) {
-        if (all->v[i].token == TOK_AUTHORIZATION && &all->v[i] != f)
+        if (all->v[i].token == token && &all->v[i] != f)
             rc = ERR_NOTFOUND;
     }
     if (rc == ERR_NOTFOUND)
@@ -312,6 +317,7 @@ static const struct directive directives[] = {
 
 struct feature auth_basic_feature = {
     .name = "auth_basic",
+    .forward = true,
     .doc = "Letting clients in by name and password.",
     .directives = directives,
     .ndirectives = array_len(directives),

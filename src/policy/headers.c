@@ -307,6 +307,7 @@ static const struct directive directives[] = {
 
 struct feature headers_feature = {
     .name = "headers",
+    .forward = true,
     .doc = "Fields and trailers added to answers.",
     .directives = directives,
     .ndirectives = array_len(directives),

@@ -144,6 +144,7 @@ static const struct var_def vars[] = {
 
 struct feature limit_rate_feature = {
     .name = "limit_rate",
+    .forward = true,
     .doc = "How fast clients are sent to.",
     .directives = directives,
     .ndirectives = array_len(directives),

@@ -515,6 +515,7 @@ static const struct var_def vars[] = {
 
 struct feature realip_feature = {
     .name = "realip",
+    .forward = true,
     .doc = "Who the client is behind trusted proxies.",
     .directives = directives,
     .ndirectives = array_len(directives),

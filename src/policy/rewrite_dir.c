@@ -144,7 +144,7 @@ static int set_rewrite(struct conf_ctx *cf, const struct conf_node *node, void *
 
 static int set_if(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    bool server = cf->context == CONF_SERVER;
+    bool server = cf->context == CONF_SERVER || cf->context == CONF_FORWARD;
     enum conf_context outer = cf->context;
     struct rewrite_main *m = main_of(cf);
     struct test *t = arena_new(cf->arena, struct test);
@@ -262,6 +262,7 @@ static const struct directive directives[] = {
 
 struct feature rewrite_feature = {
     .name = "rewrite",
+    .forward = true,
     .doc = "Changing the URI, choosing by condition, assigning variables, answering at once.",
     .directives = directives,
     .ndirectives = array_len(directives),

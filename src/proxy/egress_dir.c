@@ -87,6 +87,7 @@ static const struct directive directives[] = {
 
 struct feature egress_feature = {
     .name = "egress",
+    .forward = true,
     .doc = "Where requests may lead when the client chose the target.",
     .directives = directives,
     .ndirectives = array_len(directives),

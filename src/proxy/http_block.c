@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/logs.h"
+#include "proxy/forward_block.h"
 #include "proxy/tester.h"
 
 struct http_main *http_main_of(struct conf_ctx *cf)
@@ -168,6 +169,8 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
         rc = worse(rc, merge_all(cf, m, server, location));
     if (rc != ERR_NOMEM && !cf->partial)
         rc = worse(rc, router_build(cf, m, location));
+    if (rc == OK && !cf->partial)
+        rc = forward_check(cf, m);
     if (rc == OK && !cf->partial) {
         warn_of_missing(cf, m);
         tester_run(cf, m, node);
@@ -181,7 +184,7 @@ static int http_block(struct conf_ctx *cf, const struct conf_node *node, void *c
 /* ---- server ---- */
 
 /* A server without server_name has the empty name, the one of requests without Host. */
-static int default_name(struct conf_ctx *cf, struct server_build *s)
+int server_default_name(struct conf_ctx *cf, struct server_build *s)
 {
     if (s->names)
         return OK;
@@ -192,7 +195,7 @@ static int default_name(struct conf_ctx *cf, struct server_build *s)
     return OK;
 }
 
-static struct server_build *server_new(struct conf_ctx *cf, const struct conf_node *node)
+struct server_build *server_build_new(struct conf_ctx *cf, const struct conf_node *node)
 {
     struct server_build *s = arena_new(cf->arena, struct server_build);
     if (!s)
@@ -213,24 +216,34 @@ static struct server_build *server_new(struct conf_ctx *cf, const struct conf_no
     return s->base.scope ? s : NULL;
 }
 
-static int server_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+void server_build_begin(struct http_main *m, struct server_build *s)
 {
-    struct http_main *m = http_main_of(cf);
-    enum conf_context outer = cf->context;
-    struct server_build *s = m ? server_new(cf, node) : NULL;
-    if (!s)
-        return ERR_NOMEM;
     *m->servers_end = s;
     m->servers_end = &s->next;
     m->server = s;
     m->location = &s->base;
-    int rc = conf_apply(cf, node, CONF_SERVER);
-    int listening = s->listens || rc != OK ? OK : listen_default(cf, &s->listens);
-    int named = rc == OK ? default_name(cf, s) : OK;
+}
+
+void server_build_end(struct conf_ctx *cf, struct http_main *m, struct server_build *s)
+{
     m->server = NULL;
     m->location = NULL;
     conf_scope_leave(cf, s->base.scope);
     conf_scope_leave(cf, s->scope);
+}
+
+static int server_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = http_main_of(cf);
+    enum conf_context outer = cf->context;
+    struct server_build *s = m ? server_build_new(cf, node) : NULL;
+    if (!s)
+        return ERR_NOMEM;
+    server_build_begin(m, s);
+    int rc = conf_apply(cf, node, CONF_SERVER);
+    int listening = s->listens || rc != OK ? OK : listen_default(cf, &s->listens);
+    int named = rc == OK ? server_default_name(cf, s) : OK;
+    server_build_end(cf, m, s);
     cf->context = outer;
     if (rc == OK)
         rc = listening;
@@ -300,7 +313,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "listen",
-        .contexts = CONF_SERVER,
+        .contexts = CONF_SERVER | CONF_FORWARD,
         .min_args = 1,
         .max_args = CONF_ANY_ARGS,
         .type = CONF_CUSTOM,
@@ -351,7 +364,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "error_log",
-        .contexts = HSL,
+        .contexts = HSL | CONF_FORWARD,
         .min_args = 1,
         .max_args = 2,
         .type = CONF_CUSTOM,

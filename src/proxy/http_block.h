@@ -83,6 +83,16 @@ struct http_main *http_main_of(struct conf_ctx *cf);
  */
 int named_location_used(struct conf_ctx *cf, const struct conf_node *node, int arg);
 
+/*
+ * For blocks that become a server: makes its levels, which are current until server_build_end; begin makes it the one
+ * that is being read. NULL: out of memory.
+ */
+struct server_build *server_build_new(struct conf_ctx *cf, const struct conf_node *node);
+void server_build_begin(struct http_main *m, struct server_build *s);
+void server_build_end(struct conf_ctx *cf, struct http_main *m, struct server_build *s);
+/* OK or ERR_NOMEM. */
+int server_default_name(struct conf_ctx *cf, struct server_build *s);
+
 /* proxy/location_dir.c: reads a location block. */
 int location_block(struct conf_ctx *cf, const struct conf_node *node, void *conf);
 

@@ -159,6 +159,8 @@ struct attempt {
 struct proxy_exchange {
     const struct proxy_conf *conf;
     struct dial *dial; /* the target was found at run time; else NULL */
+    const struct resolver_conf *resolver; /* where no `resolver` was written; NULL: none */
+    bool foreign;                         /* a target of a client: groups of the configuration are not meant */
     const struct upstream *upstream;
     const struct peer *peer; /* of the current attempt */
     struct tried tried;

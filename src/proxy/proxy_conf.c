@@ -553,6 +553,7 @@ static const struct directive directives[] = {
 
 struct feature proxy_feature = {
     .name = "proxy",
+    .forward = true,
     .doc = "Handing requests to backend servers.",
     .directives = directives,
     .ndirectives = array_len(directives),

@@ -213,7 +213,7 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
 {
     struct proxy_exchange *px = x->proxy;
     const struct resolver_level *r = exchange_conf(x, &resolver_feature);
-    const struct upstream *u = upstream_find(x->gen->gen, e->text);
+    const struct upstream *u = px->foreign ? NULL : upstream_find(x->gen->gen, e->text);
     if (!(u && !(u->implicit && client_chosen)) && !e->literal && !client_chosen) {
         slice key = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(e->host), e->port);
         u = key.p ? upstream_find(x->gen->gen, key) : NULL;
@@ -225,7 +225,7 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
         return px->upstream ? VERDICT_NEXT : fail(x, 500);
     }
     const struct dial_rules rules = {
-        .resolver = r->conf,
+        .resolver = r->conf ? r->conf : px->resolver,
         .timeout = r->timeout,
         .egress = egress_of(exchange_conf(x, &egress_feature)),
         .guarded = client_chosen,

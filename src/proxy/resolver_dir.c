@@ -223,6 +223,7 @@ static int resolver_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const
 
 struct feature resolver_feature = {
     .name = "resolver",
+    .forward = true,
     .doc = "Finding the addresses of names while requests run.",
     .directives = directives,
     .ndirectives = array_len(directives),

@@ -57,6 +57,12 @@ static enum verdict out_of_memory(struct exchange *x)
     return VERDICT_DROP;
 }
 
+/* Is it an answer that the client can do something about? */
+static bool asks(unsigned status)
+{
+    return status == 401 || status == 407;
+}
+
 /* ---- auth_delay ---- */
 
 static void end_delay(struct x_hold *h, struct exchange *x)
@@ -76,7 +82,7 @@ static void delay_over(struct timer *t)
 /* Whoever tries passwords waits for each 401. */
 static enum verdict refuse(struct exchange *x, const struct satisfy *c)
 {
-    if (x->resp.status != 401 || !c->auth_delay || x->trace)
+    if (!asks(x->resp.status) || !c->auth_delay || x->trace)
         return VERDICT_REPLY;
     struct state *s = state_of(x);
     if (!s)
@@ -104,7 +110,7 @@ static bool keep_challenges(struct exchange *x, struct state *s)
 {
     for (uint32_t i = 0; i < x->resp.fields.n; i++) {
         const struct field *f = &x->resp.fields.v[i];
-        if (f->token == TOK_WWW_AUTHENTICATE && !fields_add(&x->arena, &s->resp.fields, *f))
+        if ((f->token == TOK_WWW_AUTHENTICATE || f->token == TOK_PROXY_AUTHENTICATE) && !fields_add(&x->arena, &s->resp.fields, *f))
             return false;
     }
     return true;
@@ -112,9 +118,9 @@ static bool keep_challenges(struct exchange *x, struct state *s)
 
 static bool keep_refusal(struct exchange *x, struct state *s)
 {
-    if (s->resp.status == 401)
-        return x->resp.status != 401 || keep_challenges(x, s);
-    if (s->resp.status == 0 || x->resp.status == 401) {
+    if (asks(s->resp.status))
+        return !asks(x->resp.status) || keep_challenges(x, s);
+    if (s->resp.status == 0 || asks(x->resp.status)) {
         s->resp = x->resp;
         s->body = x->reply_body;
     }
@@ -150,7 +156,7 @@ static enum verdict run_any(struct exchange *x, const struct policy_use *u, cons
     if (v == VERDICT_ALLOW) {
         exchange_trace(x, &c->mode.pos, "satisfy any: %s lets in", u->policy->name);
         s->let_in = true;
-    } else if (v == VERDICT_REPLY && (x->resp.status == 401 || x->resp.status == 403)) {
+    } else if (v == VERDICT_REPLY && (asks(x->resp.status) || x->resp.status == 403)) {
         if (!keep_refusal(x, s))
             return out_of_memory(x);
     } else if (v != VERDICT_NEXT) {
@@ -178,6 +184,11 @@ enum verdict satisfy_run(struct exchange *x, const struct policy_use *u)
 bool satisfy_any(const struct exchange *x)
 {
     return ((const struct satisfy *)exchange_conf(x, &satisfy_feature))->mode.value == SATISFY_ANY;
+}
+
+bool satisfy_any_at(const struct location *l)
+{
+    return ((const struct satisfy *)l->conf[satisfy_feature.id])->mode.value == SATISFY_ANY;
 }
 
 /* ---- directives ---- */
@@ -229,6 +240,7 @@ static const struct directive directives[] = {
 
 struct feature satisfy_feature = {
     .name = "satisfy",
+    .forward = true,
     .doc = "How the decisions about access are combined.",
     .directives = directives,
     .ndirectives = array_len(directives),

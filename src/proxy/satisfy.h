@@ -17,6 +17,8 @@ enum verdict satisfy_run(struct exchange *x, const struct policy_use *u);
 /* Does `satisfy any` hold where the exchange is? */
 bool satisfy_any(const struct exchange *x);
 
+bool satisfy_any_at(const struct location *l);
+
 /* At any other place of the array the walk calls this. */
 static inline enum verdict policy_run(struct exchange *x, const struct policy_use *u)
 {

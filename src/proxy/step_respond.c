@@ -41,7 +41,9 @@ static enum step page_pass(struct exchange *x, slice uri)
  */
 static int keep_fields(struct exchange *x)
 {
-    enum token t = x->resp.status == 401 ? TOK_WWW_AUTHENTICATE : TOK_LOCATION;
+    enum token t = x->resp.status == 401   ? TOK_WWW_AUTHENTICATE
+                   : x->resp.status == 407 ? TOK_PROXY_AUTHENTICATE
+                                           : TOK_LOCATION;
     if ((t == TOK_LOCATION && !x->local) || !fields_find(&x->resp.fields, t))
         return OK;
     struct fields *kept = arena_new(&x->arena, struct fields);

@@ -7,18 +7,8 @@
 #include "proxy/bind.h"
 #include "proxy/endpoint.h"
 #include "proxy/http_block.h"
+#include "proxy/port_list.h"
 #include "proxy/proxy_pass.h"
-
-/* A range of ports of proxy_connect_allow. */
-struct port_range {
-    uint16_t first, last;
-};
-
-struct port_list {
-    const struct port_range *v; /* NULL and not `all`: the default of the module, 443 and 563 */
-    uint32_t n;
-    bool all;
-};
 
 /* SCOPE_LOCATION. What the steps of the proxy work from, and what decides here. */
 struct tunnel_conf {
@@ -46,17 +36,6 @@ static enum verdict not_a_tunnel(struct exchange *x)
     return m->fallback->select(x, exchange_conf(x, m->fallback_feature));
 }
 
-static bool port_allowed(const struct port_list *l, uint16_t port)
-{
-    static const struct port_range usual[] = { { 443, 443 }, { 563, 563 } };
-    const struct port_range *v = l->v ? l->v : usual;
-    uint32_t n = l->v ? l->n : array_len(usual);
-    bool found = l->all;
-    for (uint32_t i = 0; i < n && !found; i++)
-        found = port >= v[i].first && port <= v[i].last;
-    return found;
-}
-
 /* Where to: what the client asks for, or what the configuration says instead. */
 static int target_of(struct exchange *x, const struct tunnel_conf *c, slice *out, bool *chosen)
 {
@@ -80,7 +59,7 @@ static enum verdict tunnel_select(struct exchange *x, const void *conf)
         return v;
     if (x->pass.method != METHOD_CONNECT)
         return not_a_tunnel(x);
-    if (c->module && !port_allowed(&c->ports, x->req.port)) {
+    if (c->module && !port_list_has(&c->ports, x->req.port)) {
         exchange_log(x, LEVEL_ERROR, "proxy_connect_allow does not name port %u", x->req.port);
         return fail(x, 403);
     }
@@ -122,33 +101,9 @@ static int set_connect(struct conf_ctx *cf, const struct conf_node *node, void *
     return content_set(cf, node, &connect_content, &tunnel_feature);
 }
 
-static int parse_ports(slice text, struct port_range *out)
-{
-    slice low = text, high = text;
-    uint64_t a, b;
-    slice_cut(text, '-', &low, &high);
-    if (slice_to_u64(low, &a) != OK || slice_to_u64(high, &b) != OK || a < 1 || b < a || b > UINT16_MAX)
-        return ERR_SYNTAX;
-    *out = (struct port_range){ (uint16_t)a, (uint16_t)b };
-    return OK;
-}
-
 static int set_allow(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    struct port_list *l = &((struct tunnel_conf *)conf)->ports;
-    struct port_range *v = arena_new_n(cf->arena, struct port_range, node->nargs);
-    if (!v)
-        return ERR_NOMEM;
-    *l = (struct port_list){ .v = v };
-    for (uint32_t i = 0; i < node->nargs; i++) {
-        if (slice_eq(node->args[i].text, SLICE("all")))
-            l->all = true;
-        else if (parse_ports(node->args[i].text, &v[l->n]) == OK)
-            l->n++;
-        else
-            return conf_error(cf, node, (int)i, "invalid port or range \"%.*s\"", SLICE_FMT(node->args[i].text));
-    }
-    return OK;
+    return port_list_read(cf, node, &((struct tunnel_conf *)conf)->ports);
 }
 
 static int set_address(struct conf_ctx *cf, const struct conf_node *node, void *conf)

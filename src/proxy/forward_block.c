@@ -1,0 +1,340 @@
+/*
+ * `forward { }`: a server whose content is the world outside.
+ *
+ * It is built as a server block is, so that everything that holds for clients holds here too; only who answers differs:
+ * the host that the request names, by absolute form or by CONNECT, dialled and judged as a client's choice. What differs
+ * in defaults is applied as if it stood in the block, so it can be written otherwise there. Nobody shall find an open
+ * proxy here by mistake: until access rules say who may come, only this machine may, and rules that let everybody in
+ * from everywhere must be asked for by name.
+ */
+#include "proxy/forward_block.h"
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "http/client.h"
+#include "proxy/endpoint.h"
+#include "proxy/proxy_pass.h"
+#include "proxy/resolver_dir.h"
+#include "proxy/satisfy.h"
+#include "proxy/target.h"
+
+/* ---- running ---- */
+
+static enum verdict fail(struct exchange *x, unsigned status)
+{
+    return reply_set(x, status, SLICE_NONE, SLICE_NONE, true) == OK ? VERDICT_REPLY : VERDICT_DROP;
+}
+
+static enum verdict refuse(struct exchange *x, unsigned status, const char *why)
+{
+    exchange_log(x, LEVEL_ERROR, "forward request refused: %s", why);
+    exchange_trace(x, NULL, "answered with %u: %s", status, why);
+    return fail(x, status);
+}
+
+/* What is wrong with it, if anything. */
+static const char *wrong(const struct exchange *x, const struct forward_conf *c, unsigned *status)
+{
+    const struct request *r = &x->req;
+    struct addr peer;
+    client_peer(x->client, &peer);
+    *status = 403;
+    if (!c->ruled && peer.sa.sa_family != AF_UNIX && !addr_is_loopback(&peer))
+        return "no access rule lets in clients of other hosts";
+    *status = 400;
+    if (r->host_differs)
+        return "Host differs from the target";
+    if (r->form == TARGET_ABSOLUTE && !slice_eq(r->scheme, SLICE("http")))
+        return "the target's scheme is not http";
+    *status = 403;
+    if (r->form == TARGET_AUTHORITY && !port_list_has(&c->connect_ports, r->port))
+        return "connect_ports does not name the port";
+    return NULL;
+}
+
+/* For the proxy itself. */
+static enum verdict own_request(struct exchange *x, const struct forward_conf *c)
+{
+    int rc = c->pac && (x->req.method == METHOD_GET || x->req.method == METHOD_HEAD) ? forward_pac(x) : ERR_NOTFOUND;
+    if (rc == ERR_NOTFOUND)
+        return refuse(x, 400, "the target names no host");
+    return rc == OK ? VERDICT_REPLY : VERDICT_DROP;
+}
+
+static int names_of(struct exchange *x, const struct endpoint *e)
+{
+    struct proxy_exchange *px = x->proxy;
+    px->port = arena_printf(&x->arena, "%u", e->port);
+    px->host = e->port == 80 && !px->tunnel ? e->host : e->text;
+    if (px->tunnel)
+        px->target = e->text;
+    else if (target_make(x, false, SLICE_NONE, SLICE_NONE, &px->target) != OK)
+        return ERR_NOMEM;
+    return px->port.p ? OK : ERR_NOMEM;
+}
+
+static enum verdict forward_select(struct exchange *x, const void *conf)
+{
+    const struct forward_conf *c = conf;
+    const struct proxy_conf *pc = exchange_conf(x, &proxy_feature);
+    struct endpoint e;
+    const char *why;
+    enum verdict v;
+    unsigned status;
+    if (proxy_chosen(x, pc, &v))
+        return v;
+    if (x->pass.redirected)
+        return fail(x, 404); /* a page that error_page names is not one of the target's */
+    if ((why = wrong(x, c, &status)))
+        return refuse(x, status, why);
+    bool connect = x->req.form == TARGET_AUTHORITY;
+    if (!connect && x->req.form != TARGET_ABSOLUTE)
+        return own_request(x, c);
+    slice text = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(x->req.host), x->req.port ? x->req.port : 80u);
+    if (!text.p || proxy_begin(x, pc) != OK)
+        return fail(x, 500);
+    if (endpoint_parse(text, 80, &e, &why) != OK || e.is_unix)
+        return refuse(x, 400, "the target is no host");
+    x->proxy->tunnel = connect;
+    x->proxy->resolver = c->system;
+    x->proxy->foreign = true;
+    return names_of(x, &e) == OK ? proxy_choose(x, true, &e) : fail(x, 500);
+}
+
+static const struct content forward_content = {
+    .name = "forward", .select = forward_select, .connect = true, .whole_server = true
+};
+
+/* ---- load: what differs from a server ---- */
+
+struct line {
+    const char *name, *args[3];
+    unsigned levels; /* of hiding, as bits; 0: all */
+};
+
+enum { TRANSPARENT = 1 << HIDING_TRANSPARENT, ANONYMOUS = 1 << HIDING_ANONYMOUS, ELITE = 1 << HIDING_ELITE };
+
+/* Several lines of one name stand together. */
+static const struct line lines[] = {
+    { "client_max_body_size", { "0" }, 0 },
+    { "merge_slashes", { "off" }, 0 },
+    { "proxy_request_buffering", { "off" }, 0 },
+    { "proxy_read_timeout", { "15m" }, 0 },
+    { "proxy_redirect", { "off" }, 0 },
+    { "proxy_pass_header", { "Date" }, 0 },
+    { "proxy_pass_header", { "Server" }, 0 },
+    { "proxy_pass_header", { "X-Pad" }, 0 },
+    { "proxy_pass_header", { "X-Accel-Redirect" }, 0 },
+    { "proxy_pass_header", { "X-Accel-Expires" }, 0 },
+    { "proxy_pass_header", { "X-Accel-Limit-Rate" }, 0 },
+    { "proxy_pass_header", { "X-Accel-Buffering" }, 0 },
+    { "proxy_pass_header", { "X-Accel-Charset" }, 0 },
+    { "proxy_ignore_headers", { "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering" }, 0 },
+    { "proxy_x_forwarded", { "add" }, TRANSPARENT },
+    { "proxy_forwarded", { "add" }, TRANSPARENT },
+    { "proxy_x_forwarded", { "remove" }, ANONYMOUS | ELITE },
+    { "proxy_forwarded", { "remove" }, ANONYMOUS | ELITE },
+    { "proxy_via", { "on" }, TRANSPARENT | ANONYMOUS },
+    { "proxy_via", { "off" }, ELITE },
+    { "proxy_set_header", { "Via", "" }, ELITE },
+};
+
+static const struct conf_node *written(const struct conf_node *block, slice name)
+{
+    for (const struct conf_node *n = block->children; n; n = n->next) {
+        if (slice_eq(n->name, name))
+            return n;
+    }
+    return NULL;
+}
+
+static struct conf_node *line_node(struct conf_ctx *cf, const struct conf_node *block, const struct line *l)
+{
+    struct conf_node *n = arena_new(cf->arena, struct conf_node);
+    struct conf_arg *args = arena_new_n(cf->arena, struct conf_arg, array_len(l->args));
+    if (!n || !args)
+        return NULL;
+    *n = (struct conf_node){ .name = slice_str(l->name), .pos = block->pos, .args = args };
+    for (size_t i = 0; i < array_len(l->args) && l->args[i]; i++)
+        args[n->nargs++] = (struct conf_arg){ .text = slice_str(l->args[i]), .quoted = true, .pos = block->pos };
+    return n;
+}
+
+/* The lines that the block leaves out. */
+static int apply_defaults(struct conf_ctx *cf, const struct conf_node *block, uint32_t hiding)
+{
+    struct conf_node more = { .name = block->name, .pos = block->pos, .block = true, .parent = block->parent };
+    struct conf_node **end = &more.children;
+    for (size_t i = 0; i < array_len(lines); i++) {
+        const struct line *l = &lines[i];
+        if ((l->levels && !(l->levels & 1u << hiding)) || written(block, slice_str(l->name)))
+            continue;
+        *end = line_node(cf, block, l);
+        if (!*end)
+            return ERR_NOMEM;
+        (*end)->parent = (struct conf_node *)(uintptr_t)block;
+        end = &(*end)->next;
+    }
+    return conf_apply(cf, &more, CONF_FORWARD);
+}
+
+static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct http_main *m = http_main_of(cf);
+    enum conf_context outer = cf->context;
+    struct server_build *s = m ? server_build_new(cf, node) : NULL;
+    struct forward_conf *c = s ? conf_scope_own(cf, s->base.scope, &forward_feature) : NULL;
+    if (!c)
+        return ERR_NOMEM;
+    server_build_begin(m, s);
+    s->server->forward = true;
+    c->hiding = HIDING_ANONYMOUS;
+    int rc = conf_apply(cf, node, CONF_FORWARD);
+    if (rc == OK && !s->listens)
+        rc = conf_error(cf, node, -1, "\"forward\" needs a \"listen\"");
+    if (rc == OK)
+        rc = apply_defaults(cf, node, c->hiding);
+    if (rc == OK)
+        rc = content_set(cf, node, &forward_content, &forward_feature);
+    if (rc == OK)
+        rc = resolver_system(cf, &c->system);
+    if (rc == OK)
+        rc = server_default_name(cf, s);
+    server_build_end(cf, m, s);
+    cf->context = outer;
+    return rc;
+}
+
+/* ---- load: who may come in ---- */
+
+static bool everybody(const struct location *l)
+{
+    bool any = satisfy_any_at(l), open = !any;
+    for (const struct policy_use *u = l->policies; u->policy; u++) {
+        if (u->phase != PHASE_ACCESS)
+            continue;
+        bool one = u->policy->open && u->policy->open(u->conf);
+        open = any ? open || one : open && one;
+    }
+    return open;
+}
+
+static bool has_rules(const struct location *l)
+{
+    for (const struct policy_use *u = l->policies; u->policy; u++) {
+        if (u->phase == PHASE_ACCESS)
+            return true;
+    }
+    return false;
+}
+
+static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open)
+{
+    int rc = OK;
+    for (const struct listen_line *l = s->listens; l; l = l->next) {
+        if (open && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr))
+            rc = conf_error(cf, l->node, 0,
+                            "this forward proxy would be open to everybody who reaches %.*s: restrict it by \"allow\" "
+                            "and \"deny all\", or say \"allow_open_proxy on\"",
+                            SLICE_FMT(l->key));
+        for (const struct server_build *o = m->servers; o; o = o->next) {
+            for (const struct listen_line *k = o == s ? NULL : o->listens; k; k = k->next) {
+                if (slice_eq(k->key, l->key))
+                    rc = conf_error(cf, l->node, 0, "%.*s is the address of another block too", SLICE_FMT(l->key));
+            }
+        }
+    }
+    return rc;
+}
+
+int forward_check(struct conf_ctx *cf, struct http_main *m)
+{
+    int rc = OK;
+    for (const struct server_build *s = m->servers; s; s = s->next) {
+        const struct location *l = s->base.loc;
+        if (!s->server->forward)
+            continue;
+        struct forward_conf *c = conf_get(l->conf, &forward_feature);
+        c->ruled = has_rules(l);
+        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && everybody(l));
+        rc = one != OK ? one : rc;
+    }
+    return rc;
+}
+
+/* ---- directives ---- */
+
+static int set_ports(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    return port_list_read(cf, node, &((struct forward_conf *)conf)->connect_ports);
+}
+
+static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT },
+                                            { "anonymous", HIDING_ANONYMOUS },
+                                            { "elite", HIDING_ELITE },
+                                            { NULL, 0 } };
+
+#define HERE(member)                                                                                 \
+    .contexts = CONF_FORWARD, .min_args = 1, .max_args = 1, .scope = SCOPE_LOCATION,                 \
+    .offset = offsetof(struct forward_conf, member)
+
+static const struct directive directives[] = {
+    { .name = "forward",
+      .contexts = CONF_HTTP,
+      .type = CONF_BLOCK,
+      .scope = SCOPE_SERVER,
+      .repeat = true,
+      .set = forward_block,
+      .usage = "forward { ... }",
+      .doc =
+          "A forward proxy: clients ask it for http:// targets and, by CONNECT, for tunnels. Targets are public "
+          "addresses, and what egress_allow adds. Until allow, deny, auth_basic or the like say who may come in, only "
+          "clients of this machine may. Its defaults differ: client_max_body_size 0, proxy_request_buffering off, "
+          "proxy_read_timeout 15m, merge_slashes off, fields of answers pass as they are, and names are resolved as "
+          "the system does without resolver. auth_basic asks by 407 here." },
+    { .name = "connect_ports",
+      .contexts = CONF_FORWARD,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_CUSTOM,
+      .scope = SCOPE_LOCATION,
+      .offset = offsetof(struct forward_conf, connect_ports),
+      .size = sizeof(struct port_list),
+      .set = set_ports,
+      .def = "443",
+      .usage = "connect_ports all | PORT | PORT-PORT ...;",
+      .doc = "The ports that CONNECT may ask for; others get 403." },
+    { .name = "hiding",
+      HERE(hiding),
+      .type = CONF_ENUM,
+      .values = levels,
+      .def = "anonymous",
+      .usage = "hiding transparent | anonymous | elite;",
+      .doc = "What targets are told. transparent: X-Forwarded-For, Forwarded and Via are added. anonymous: no field "
+             "tells the client's address, Via has a made-up name. elite: none of these fields is sent, so loops "
+             "are found by our own addresses only. It stands for proxy_x_forwarded, proxy_forwarded, proxy_via and "
+             "proxy_set_header lines; lines of these names in the block win." },
+    { .name = "allow_open_proxy",
+      HERE(allow_open),
+      .type = CONF_FLAG,
+      .def = "off",
+      .usage = "allow_open_proxy on | off;",
+      .doc = "Off: access rules that let everybody in are an error where the block listens on more than loopback "
+             "addresses. On: they are taken." },
+    { .name = "proxy_pac",
+      HERE(pac),
+      .type = CONF_FLAG,
+      .def = "off",
+      .usage = "proxy_pac on | off;",
+      .doc = "On: /proxy.pac and /wpad.dat are answered with a PAC file that names this proxy as the request did." },
+};
+
+struct feature forward_feature = {
+    .name = "forward",
+    .doc = "Forward proxying: clients inside, the world outside.",
+    .directives = directives,
+    .ndirectives = array_len(directives),
+    .size = { [SCOPE_LOCATION] = sizeof(struct forward_conf) },
+};

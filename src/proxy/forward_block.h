@@ -1,0 +1,33 @@
+/*
+ * The forward block: a proxy that inside clients ask for the world outside.
+ */
+#ifndef PROXY_FORWARD_BLOCK_H
+#define PROXY_FORWARD_BLOCK_H
+
+#include "http/exchange.h"
+#include "proxy/http_block.h"
+#include "proxy/port_list.h"
+
+enum hiding { HIDING_TRANSPARENT, HIDING_ANONYMOUS, HIDING_ELITE };
+
+/* SCOPE_LOCATION */
+struct forward_conf {
+    struct port_list connect_ports;
+    uint32_t hiding; /* enum hiding */
+    bool allow_open, pac;
+    const struct resolver_conf *system; /* for blocks without `resolver` */
+    bool ruled;                         /* some access rule stands here; else loopback clients only */
+};
+
+extern struct feature forward_feature;
+
+/*
+ * When servers and listeners are made: who may come in, and that no other block shares an address with a forward one.
+ * OK or ERR_SYNTAX after reporting.
+ */
+int forward_check(struct conf_ctx *cf, struct http_main *m);
+
+/* proxy/forward_pac.c: answers /proxy.pac and /wpad.dat. ERR_NOTFOUND: another path. OK: reply_set was called. */
+int forward_pac(struct exchange *x);
+
+#endif

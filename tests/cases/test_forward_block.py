@@ -1,0 +1,161 @@
+"""forward { }: absolute form, CONNECT, who may come in, what targets are told."""
+import base64
+import subprocess
+
+import pytest
+from tools.backend import serve
+from tools.wire import answer, lines
+
+OUT = "egress_allow 127.0.0.0/8;"
+
+
+def proxy(hinge, rules="", listen="%%port%%", **names):
+    return hinge.http(f"forward {{ listen {listen}; {OUT} {rules} }}", **names)
+
+
+def through(h, url, *fields, host=None, method="GET"):
+    return h.ask(lines(f"{method} {url} HTTP/1.1", f"Host: {host or url.split('/')[2]}", "Connection: close", *fields))
+
+
+def tunnel(h, target, *fields):
+    return h.ask(lines(f"CONNECT {target} HTTP/1.1", f"Host: {target}", *fields), method="CONNECT")
+
+
+def curl(h, *args):
+    return subprocess.run(["curl", "-sS", "-x", f"http://127.0.0.1:{h.ports['port']}", *args], capture_output=True, text=True, timeout=20,
+                          env={"PATH": "/usr/bin:/bin"})
+
+
+def test_absolute_form(hinge, backend):
+    origin = backend()
+    got = through(proxy(hinge), f"http://127.0.0.1:{origin.port}/a//b?c", "Proxy-Connection: keep-alive", "Proxy-Authorization: Basic eDp5").json()
+    names = [n.lower() for n, _ in got["headers"]]
+    assert got["target"] == "/a//b?c" and dict(got["headers"])["Host"] == f"127.0.0.1:{origin.port}"
+    assert not [n for n in names if n.startswith("proxy-")]
+
+
+def test_curl_by_both_ways(hinge, backend):
+    origin = backend(serve(lambda req: answer(b"got " + req.target.encode())))
+    h = proxy(hinge, f"connect_ports {origin.port};")
+    assert curl(h, f"http://127.0.0.1:{origin.port}/x").stdout == "got /x"
+    told = curl(h, "--proxytunnel", f"http://127.0.0.1:{origin.port}/y")
+    assert told.stdout == "got /y", told.stderr
+    assert curl(h, f"http://localhost:{origin.port}/z").stdout == "got /z", "the system's names"
+
+
+def test_tunnels_go_to_443_until_ports_are_named(hinge, backend):
+    origin = backend()
+    h = proxy(hinge)
+    assert tunnel(h, f"127.0.0.1:{origin.port}").status == 403
+    h.wait_log("connect_ports does not name the port")
+
+
+@pytest.mark.parametrize("target", ["http://10.0.0.1/", "http://[::1]/", "http://169.254.169.254/x"])
+def test_targets_are_guarded(hinge, target):
+    assert through(proxy(hinge), target).status == 403
+
+
+def test_groups_of_the_configuration_are_no_targets(hinge, backend):
+    h = hinge.http("upstream inner { server %%origin%%; } forward { listen %%port%%; }", origin=backend())
+    assert through(h, "http://inner/").status in (403, 502)
+    assert through(h, "http://inner:80/").status in (403, 502)
+
+
+@pytest.mark.parametrize("request_line, host", [("GET http://a.test/ HTTP/1.1", "b.test"), ("GET http://a.test/ HTTP/1.1", "a.test:81"),
+                                                 ("GET / HTTP/1.1", "a.test"), ("GET https://a.test/ HTTP/1.1", "a.test"), ("CONNECT a.test:443 HTTP/1.1", "b.test:443")])
+def test_what_is_no_request_for_a_proxy(hinge, request_line, host):
+    assert proxy(hinge).ask(lines(request_line, f"Host: {host}", "Connection: close"), method=request_line.split()[0]).status == 400
+
+
+def test_a_loop_ends_at_the_first_turn(hinge):
+    h = proxy(hinge)
+    assert through(h, f"http://127.0.0.1:{h.ports['port']}/").status == 508
+
+
+def test_a_chain_of_names_that_turns(hinge, backend):
+    origin = backend()
+    h = proxy(hinge, "proxy_via me;")
+    assert through(h, f"http://127.0.0.1:{origin.port}/", "Via: 1.1 me").status == 508
+    assert through(h, f"http://127.0.0.1:{origin.port}/", "Via: 1.1 other").status == 200
+
+
+@pytest.mark.parametrize("level, has, hasnt", [("", ["via"], ["x-forwarded-for", "forwarded"]), ("hiding anonymous;", ["via"], ["x-forwarded-for", "forwarded"]),
+                                               ("hiding transparent;", ["via", "x-forwarded-for", "forwarded"], []), ("hiding elite;", [], ["via", "x-forwarded-for", "forwarded"])])
+def test_hiding(hinge, backend, level, has, hasnt):
+    origin = backend()
+    sent = [] if "transparent" in level else ["X-Forwarded-For: 9.9.9.9", "Forwarded: for=9.9.9.9", "Via: 1.1 inside"]
+    got = through(proxy(hinge, level), f"http://127.0.0.1:{origin.port}/", *sent).json()
+    names = [n.lower() for n, _ in got["headers"]]
+    assert all(n in names for n in has) and not [n for n in hasnt if n in names], names
+    assert "9.9.9.9" not in str(got)
+
+
+def test_the_answer_is_the_targets(hinge, backend):
+    def script(req):
+        return answer(b"x", "Server: theirs", "X-Accel-Redirect: /proxy.pac", "Location: http://127.0.0.1/")
+    origin = backend(serve(script))
+    got = through(proxy(hinge, "proxy_pac on;"), f"http://127.0.0.1:{origin.port}/")
+    assert got.body == b"x" and got.all("Server") == ["theirs"] and got["X-Accel-Redirect"] == "/proxy.pac"
+
+
+def test_passwords(hinge, backend):
+    origin = backend()
+    h = hinge.prepare_http("log_format t '$status $remote_user'; "
+                           f"forward {{ listen %%port%%; {OUT} connect_ports all; auth_basic staff; auth_basic_user_file users; access_log %%dir%%/a.log t; }}")
+    h.write("users", "tom:{PLAIN}secret\n")
+    h.start()
+    url = f"http://127.0.0.1:{origin.port}/"
+    res = through(h, url)
+    assert res.status == 407 and res["Proxy-Authenticate"] == 'Basic realm="staff"' and "WWW-Authenticate" not in res
+    assert tunnel(h, f"127.0.0.1:{origin.port}").status == 407
+    good = "Basic " + base64.b64encode(b"tom:secret").decode()
+    assert through(h, url, f"Authorization: {good}").status == 407
+    got = through(h, url, f"Proxy-Authorization: {good}", "Authorization: theirs").json()
+    assert "secret" not in str(got) and good not in str(got) and dict(got["headers"])["Authorization"] == "theirs"
+    assert curl(h, "-U", "tom:secret", url).returncode == 0
+    assert "407 tom" not in h.wait_lines("a.log")[0] and good not in h.log
+
+
+class TestNoOpenProxy:
+    @pytest.mark.parametrize("rules, good", [("", True), ("allow all;", False), ("allow 10.0.0.0/8;", False), ("allow 10.0.0.0/8; deny all;", True),
+                                             ("deny 10.0.0.1;", False), ("allow all; allow_open_proxy on;", True), ("satisfy any; allow all; auth_basic x; auth_basic_user_file u;", False)])
+    def test_what_would_be_open_does_not_start(self, hinge, rules, good):
+        h = hinge.prepare_http(f"forward {{ listen 0.0.0.0:3128; {rules} }}")
+        h.write("u", "a:{PLAIN}b\n")
+        told = h.run("-t").stderr
+        assert ("allow_open_proxy" in told) != good, told
+        assert ("test is successful" in told) == good, told
+
+    def test_loopback_may_be_open(self, hinge):
+        h = hinge.prepare_http("forward { listen %%port%%; allow all; }")
+        assert "successful" in h.run("-t").stderr
+
+    def test_rules_decide(self, hinge, backend):
+        h = proxy(hinge, "deny 127.0.0.1; deny all;")
+        assert through(h, "http://a.test/").status == 403
+
+
+@pytest.mark.parametrize("line", ["location / { }", "server_name x;", "root /x;", "proxy_pass http://x;", "forward { }"])
+def test_what_belongs_to_a_server(hinge, line):
+    h = hinge.prepare_http(f"forward {{ listen %%port%%; {line} }}")
+    told = h.run("-t").stderr
+    assert "directive is not allowed here" in told and "failed" in told
+
+
+def test_an_address_is_one_blocks(hinge):
+    h = hinge.prepare_http("forward { listen %%port%%; } server { listen %%port%%; }")
+    assert "is the address of another block too" in h.run("-t").stderr
+
+
+def test_rules_of_the_rewrite_module(hinge, backend):
+    origin = backend()
+    h = proxy(hinge, "if ($host = '127.0.0.2') { return 403; }")
+    assert through(h, f"http://127.0.0.2:{origin.port}/").status == 403
+    assert through(h, f"http://127.0.0.1:{origin.port}/").status == 200
+
+
+def test_pac(hinge):
+    h = proxy(hinge, "proxy_pac on;")
+    got = h.ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close"))
+    assert got.status == 200 and "FindProxyForURL" in got.text and "PROXY proxy.test:" in got.text
+    assert proxy(hinge).ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close")).status == 400
