@@ -247,12 +247,36 @@ static void test_response(void **state)
     arena_done(&none);
 }
 
+static void test_host_agrees(void **state)
+{
+    static const struct {
+        slice head;
+        bool differs;
+    } t[] = {
+        { SLICE("GET http://a.b/ HTTP/1.1\r\nHost: A.b:80\r\n\r\n"), false },
+        { SLICE("GET http://a.b:80/ HTTP/1.1\r\nHost: a.b\r\n\r\n"), false },
+        { SLICE("GET https://a.b/ HTTP/1.1\r\nHost: a.b:443\r\n\r\n"), false },
+        { SLICE("GET http://a.b/ HTTP/1.1\r\nHost: a.b:81\r\n\r\n"), true },
+        { SLICE("GET http://a.b/ HTTP/1.1\r\nHost: a.c\r\n\r\n"), true },
+        { SLICE("GET http://a.b/ HTTP/1.0\r\n\r\n"), false },
+        { SLICE("CONNECT a.b:22 HTTP/1.1\r\nHost: a.b\r\n\r\n"), false },
+        { SLICE("CONNECT a.b:22 HTTP/1.1\r\nHost: a.b:23\r\n\r\n"), true },
+        { SLICE("GET / HTTP/1.1\r\nHost: a.b\r\n\r\n"), false },
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        struct request r;
+        enum h1_error e = H1_OK;
+        assert_int_equal(make(t[i].head, false, &r, &e), OK);
+        assert_int_equal(r.host_differs, t[i].differs);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_origin),    cmocka_unit_test(test_targets),  cmocka_unit_test(test_no_host),
         cmocka_unit_test(test_no_fields), cmocka_unit_test(test_fragment), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_response),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_response), cmocka_unit_test(test_host_agrees),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

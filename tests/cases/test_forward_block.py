@@ -159,3 +159,22 @@ def test_pac(hinge):
     got = h.ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close"))
     assert got.status == 200 and "FindProxyForURL" in got.text and "PROXY proxy.test:" in got.text
     assert proxy(hinge).ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close")).status == 400
+
+
+def test_clients_of_other_hosts_need_a_rule(hinge, backend):
+    origin = backend()
+    request = b"PROXY TCP4 10.1.2.3 10.0.0.1 999 80\r\n" + lines(f"GET http://127.0.0.1:{origin.port}/ HTTP/1.1", f"Host: 127.0.0.1:{origin.port}", "Connection: close")
+    rules = "set_real_ip_from 127.0.0.1; real_ip_header proxy_protocol;"
+    h = proxy(hinge, rules, listen="%%port%% proxy_protocol")
+    assert h.ask(request).status == 403
+    h.wait_log("no access rule lets in clients of other hosts")
+    assert proxy(hinge, rules + "allow 10.0.0.0/8; deny all;", listen="%%port%% proxy_protocol").ask(request).status == 200
+
+
+def test_connections_to_targets_are_kept(hinge, backend):
+    origin = backend()
+    h = proxy(hinge)
+    with h.connect() as c:
+        for _ in range(4):
+            assert c.ask(lines(f"GET http://127.0.0.1:{origin.port}/ HTTP/1.1", f"Host: 127.0.0.1:{origin.port}")).status == 200
+    assert len(origin.requests) == 4 and len(origin.connections) == 1
