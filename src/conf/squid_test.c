@@ -13,8 +13,8 @@ static int read_text(struct bench *t, struct strb *b, const char *text)
     bench_file(t, "third.conf", SLICE("third"));
     bench_file(t, "loop.conf", SLICE("include loop.conf\n"));
     bundle_close(t->bundle);
-    int rc = squid_parse(&t->arena, t->bundle, &t->diag, SLICE("squid.conf"), (struct conf_pos){ 0 }, &t->root,
-                         &t->files);
+    int rc =
+        squid_parse(&t->arena, t->bundle, &t->diag, SLICE("squid.conf"), (struct conf_pos){ 0 }, &t->root, &t->files);
     show_nodes(b, t->root);
     return rc;
 }
@@ -25,7 +25,8 @@ static void reads(void **state)
         const char *text, *tree;
         int rc;
     } rows[] = {
-        { "acl a src 10.0.0.0/8\t# office\r\nhttp_access deny all", "acl[a|src|10.0.0.0/8];http_access[deny|all];", OK },
+        { "acl a src 10.0.0.0/8\t# office\r\nhttp_access deny all", "acl[a|src|10.0.0.0/8];http_access[deny|all];",
+          OK },
         { "# all\n\n  #\nx", "x;", OK },
         { "acl b dstdomain \"/etc/list\" c", "acl[b|dstdomain|'/etc/list'|c];", OK },
         { "acl r url_regex a\\.b#c d\"e", "acl[r|url_regex|a\\.b#c|d\"e];", OK },

@@ -85,9 +85,10 @@ static const struct acl_type *type_of(slice name)
 
 bool fwd_is_keyword(slice word)
 {
-    static const slice more[] = { SLICE("acl"),       SLICE("http_access"), SLICE("http_reply_access"),
-                                  SLICE("http_port"), SLICE("deny"),        SLICE("allow"),
-                                  SLICE("include"),   SLICE("cache_peer") };
+    static const slice more[] = {
+        SLICE("acl"),  SLICE("http_access"), SLICE("http_reply_access"), SLICE("http_port"),
+        SLICE("deny"), SLICE("allow"),       SLICE("include"),           SLICE("cache_peer")
+    };
     for (size_t i = 0; i < array_len(more); i++) {
         if (slice_eq(more[i], word))
             return true;
@@ -266,13 +267,31 @@ static int value_line(struct fwd_acl *a, struct fwd_compile *c, const struct con
 
 static int unknown_type(struct fwd_compile *c, const struct conf_node *node)
 {
-    static const slice known[] = { SLICE("external"),   SLICE("delay_pool"), SLICE("arp"),        SLICE("ident"),
-                                   SLICE("ssl::server_name"), SLICE("at_step"), SLICE("random"),  SLICE("src_as"),
-                                   SLICE("dst_as"),     SLICE("srcdomain"),  SLICE("srcdom_regex"),
-                                   SLICE("snmp_community"), SLICE("rep_mime_type"), SLICE("req_mime_type"),
-                                   SLICE("peername"),   SLICE("hier_code"),  SLICE("note"),       SLICE("user_cert"),
-                                   SLICE("ext_user"),   SLICE("max_user_ip"), SLICE("proxy_auth_regex"),
-                                   SLICE("myportname"), SLICE("localport"),  SLICE("tag"),        SLICE("eui64") };
+    static const slice known[] = { SLICE("external"),
+                                   SLICE("delay_pool"),
+                                   SLICE("arp"),
+                                   SLICE("ident"),
+                                   SLICE("ssl::server_name"),
+                                   SLICE("at_step"),
+                                   SLICE("random"),
+                                   SLICE("src_as"),
+                                   SLICE("dst_as"),
+                                   SLICE("srcdomain"),
+                                   SLICE("srcdom_regex"),
+                                   SLICE("snmp_community"),
+                                   SLICE("rep_mime_type"),
+                                   SLICE("req_mime_type"),
+                                   SLICE("peername"),
+                                   SLICE("hier_code"),
+                                   SLICE("note"),
+                                   SLICE("user_cert"),
+                                   SLICE("ext_user"),
+                                   SLICE("max_user_ip"),
+                                   SLICE("proxy_auth_regex"),
+                                   SLICE("myportname"),
+                                   SLICE("localport"),
+                                   SLICE("tag"),
+                                   SLICE("eui64") };
     struct nearest near;
     slice name = node->args[1].text;
     for (size_t i = 0; i < array_len(known); i++) {

@@ -70,9 +70,9 @@ struct fwd_acl {
     enum fwd_acl_type type;
     struct conf_pos pos; /* of its first line */
     bool predefined;
-    bool icase;      /* names of users */
-    uint32_t index;  /* in order of definition: groups name lower ones only */
-    uint32_t depth;  /* of groups */
+    bool icase;     /* names of users */
+    uint32_t index; /* in order of definition: groups name lower ones only */
+    uint32_t depth; /* of groups */
     struct fwd_value *values, **last;
     struct addr_set addresses;
     struct domain_set domains;

@@ -48,9 +48,14 @@ static uint32_t desk_open(struct desk *d, const char *text)
     d->fields_v[0] = (struct field){ .name = SLICE("user-agent"), .value = SLICE("Wget/1.2") };
     d->fields_v[1] = (struct field){ .name = SLICE("X-Mark"), .value = SLICE("blue") };
     assert_int_equal(addr_parse_ip(SLICE("10.1.2.3"), 99, &d->client), OK);
-    d->r = (struct fwd_request){ .client = &d->client.sa, .method = SLICE("GET"), .scheme = SLICE("http"),
-                                 .host = SLICE("www.one.example"), .port = 80, .path = SLICE("/a.zip?b"),
-                                 .url = SLICE("http://www.one.example/a.zip?b"), .fields = &d->fields };
+    d->r = (struct fwd_request){ .client = &d->client.sa,
+                                 .method = SLICE("GET"),
+                                 .scheme = SLICE("http"),
+                                 .host = SLICE("www.one.example"),
+                                 .port = 80,
+                                 .path = SLICE("/a.zip?b"),
+                                 .url = SLICE("http://www.one.example/a.zip?b"),
+                                 .fields = &d->fields };
     return d->c.errors;
 }
 
@@ -127,10 +132,19 @@ static void conditions(void **state)
 static void faults(void **state)
 {
     static const char *const rows[] = {
-        "acl x src 10.0.0.0/33;", "acl x src 10.0.0.9-10.0.0.1;", "acl x port 70000;", "acl x time 25:00-26:00;",
-        "acl x nothing 1;",       "acl x external y;",            "acl x port 1; acl x src all;",
-        "http_access allow lcalhost;", "http_access permit all;", "http_access allow;", "acl x url_regex (;",
-        "acl a port 1; acl x any-of a; acl y any-of x; acl x any-of y;", "acl x dstdomain \"absent\";",
+        "acl x src 10.0.0.0/33;",
+        "acl x src 10.0.0.9-10.0.0.1;",
+        "acl x port 70000;",
+        "acl x time 25:00-26:00;",
+        "acl x nothing 1;",
+        "acl x external y;",
+        "acl x port 1; acl x src all;",
+        "http_access allow lcalhost;",
+        "http_access permit all;",
+        "http_access allow;",
+        "acl x url_regex (;",
+        "acl a port 1; acl x any-of a; acl y any-of x; acl x any-of y;",
+        "acl x dstdomain \"absent\";",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct desk d;

@@ -28,8 +28,8 @@ static int add(struct domain_set *set, slice name, enum domain_scope scope)
 /* Names that hosts files hold for the machine itself. */
 static bool own_name(slice s)
 {
-    return slice_istarts(s, SLICE("localhost")) || slice_istarts(s, SLICE("ip6-")) ||
-           slice_ieq(s, SLICE("local")) || slice_ieq(s, SLICE("broadcasthost")) || slice_eq(s, SLICE("0.0.0.0"));
+    return slice_istarts(s, SLICE("localhost")) || slice_istarts(s, SLICE("ip6-")) || slice_ieq(s, SLICE("local")) ||
+           slice_ieq(s, SLICE("broadcasthost")) || slice_eq(s, SLICE("0.0.0.0"));
 }
 
 static slice word_of(slice *rest)

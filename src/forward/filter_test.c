@@ -21,7 +21,9 @@ static void forms(void **state)
                                                 "Plain.Example.\r\n*.below.example\n"
                                                 "0.0.0.0 host.example other.example # two\n127.0.0.1 localhost\n"
                                                 "||rule.example^\n@@||good.rule.example^\n||x.example^$third-party\n"
-                                                "/banner/*\nb\xc3\xbc" "cher.example\n")), OK);
+                                                "/banner/*\nb\xc3\xbc"
+                                                "cher.example\n")),
+                     OK);
     assert_int_equal(l.skipped, 2);
     assert_int_equal(l.first_skipped, 11);
     assert_true(filter_list_blocks(&l, SLICE("plain.example"), NULL));
@@ -44,8 +46,12 @@ static void names(void **state)
     static const struct {
         const char *name, *form;
     } rows[] = {
-        { "b\xc3\xbc" "cher", "xn--bcher-kva" },
-        { "B\xc3\x9c" "CHER.Example", "xn--bcher-kva.example" },
+        { "b\xc3\xbc"
+          "cher",
+          "xn--bcher-kva" },
+        { "B\xc3\x9c"
+          "CHER.Example",
+          "xn--bcher-kva.example" },
         { "\xd0\xbf\xd1\x80\xd0\xb8\xd0\xbc\xd0\xb5\xd1\x80", "xn--e1afmkfd" },
         { "\xe4\xbe\x8b\xe5\xad\x90", "xn--fsqu00a" },
         { "plain", "plain" },
@@ -71,8 +77,9 @@ static void rules(void **state)
     char text[300];
     assert_int_equal(addr_parse_ip(SLICE("10.0.0.1"), 0, &client), OK);
     assert_int_equal(filter_list_read(&l, SLICE("play.example")), OK);
-    struct fwd_request q = { .client = &client.sa, .host = SLICE("a.play.example"), .port = 80, .user_known = true,
-                             .user = SLICE("to m\n") };
+    struct fwd_request q = {
+        .client = &client.sa, .host = SLICE("a.play.example"), .port = 80, .user_known = true, .user = SLICE("to m\n")
+    };
     struct filter_decision d = filter_decide(&r, 1, &q);
     assert_int_equal(d.answer, FWD_YES);
     size_t n = filter_decision_text(text, sizeof(text), &d, &q);

@@ -38,7 +38,7 @@ struct fwd_request {
     const struct addr *addresses; /* of the host, when `resolved`; none: it has none */
     uint32_t naddresses;
     bool resolved;
-    time_t now;                                                         /* wall clock; rules look at local time */
+    time_t now;                                                        /* wall clock; rules look at local time */
     uint32_t (*connections)(void *ctx, const struct sockaddr *client); /* open ones of that client; may be NULL: 1 */
     void *ctx;
     unsigned status; /* of the answer, for reply rules; 0 before */

@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "conf/nearest.h"
 
-
 static slice first_arg(const struct conf_node *n)
 {
     return n->nargs ? n->args[0].text : SLICE_NONE;
@@ -162,8 +161,8 @@ static int line_deny_info(struct fwd_policy *p, const struct conf_node *n, uint3
     if (n->nargs < 2)
         return fwd_error(&p->c, n, -1, "\"deny_info\" needs a page and an acl");
     for (uint32_t i = 1; i < n->nargs; i++) {
-        struct fwd_word *w = map_get(&p->acls.names, n->args[i].text) ? add_word(p, &p->deny_info, n, first_arg(n))
-                                                                      : NULL;
+        struct fwd_word *w =
+            map_get(&p->acls.names, n->args[i].text) ? add_word(p, &p->deny_info, n, first_arg(n)) : NULL;
         if (!w)
             return fwd_error(&p->c, n, (int)i, "unknown acl \"%.*s\"", SLICE_FMT(n->args[i].text));
         w->more = n->args[i].text;
@@ -280,8 +279,7 @@ static int line_auth(struct fwd_policy *p, const struct conf_node *n, uint32_t w
     } else if (slice_eq(what, SLICE("realm"))) {
         p->auth_realm = n->args[2].text;
         for (uint32_t i = 3; i < n->nargs; i++)
-            p->auth_realm = arena_printf(p->c.arena, "%.*s %.*s", SLICE_FMT(p->auth_realm),
-                                         SLICE_FMT(n->args[i].text));
+            p->auth_realm = arena_printf(p->c.arena, "%.*s %.*s", SLICE_FMT(p->auth_realm), SLICE_FMT(n->args[i].text));
         return p->auth_realm.p ? OK : ERR_NOMEM;
     } else if (slice_eq(what, SLICE("credentialsttl"))) {
         return duration(p, n, 2, &p->auth_ttl);

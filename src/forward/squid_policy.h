@@ -66,7 +66,7 @@ struct fwd_policy {
     struct fwd_compile c;
     struct fwd_acls acls;
     struct fwd_rules http_access, http_reply_access, always_direct, never_direct;
-    struct fwd_rules outgoing;                                             /* value: an address */
+    struct fwd_rules outgoing;                                                /* value: an address */
     struct fwd_word *ports, *nameservers, *deny_info, *formats, *logs, *adds; /* adds: text name, more value */
     struct fwd_header *request_headers, *reply_headers;
     struct fwd_peer *peers;

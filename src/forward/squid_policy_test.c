@@ -18,7 +18,8 @@ static void whole_open(struct whole *w, const char *text)
     bench_file(&w->b, "conf.d/debian.conf", SLICE("logfile_rotate 0\n#http_access allow localnet\n"));
     bundle_close(w->b.bundle);
     assert_int_equal(squid_parse(&w->b.arena, w->b.bundle, &w->b.diag, SLICE("squid.conf"), (struct conf_pos){ 0 },
-                                 &w->b.root, NULL), OK);
+                                 &w->b.root, NULL),
+                     OK);
     assert_int_equal(fwd_policy_init(&w->p, &w->b.arena, w->b.bundle, &w->b.diag), OK);
     w->rc = fwd_policy_nodes(&w->p, w->b.root);
     fwd_policy_finish(&w->p);
@@ -34,8 +35,13 @@ static enum fwd_answer asks(struct whole *w, const char *client, const char *met
 {
     struct addr a;
     assert_int_equal(addr_parse_ip(slice_str(client), 1, &a), OK);
-    struct fwd_request r = { .client = &a.sa, .method = slice_str(method), .scheme = SLICE("http"), .port = port,
-                             .host = SLICE("a.example"), .path = SLICE("/"), .url = SLICE("http://a.example/") };
+    struct fwd_request r = { .client = &a.sa,
+                             .method = slice_str(method),
+                             .scheme = SLICE("http"),
+                             .port = port,
+                             .host = SLICE("a.example"),
+                             .path = SLICE("/"),
+                             .url = SLICE("http://a.example/") };
     return fwd_decide(&w->p.http_access, &r).answer;
 }
 
@@ -92,10 +98,23 @@ static void lines(void **state)
 static void refused(void **state)
 {
     static const char *const rows[] = {
-        "http_port 3128 intercept", "http_port 3128 tproxy", "ssl_bump bump all", "delay_pools 1", "htp_access deny all",
-        "external_acl_type x /bin/x", "url_rewrite_program /bin/x", "auth_param ntlm program /bin/x", "via perhaps",
-        "cache_peer a sibling 1 1", "cache_peer_access nobody allow all", "http_port 0", "deny_info x nothing",
-        "auth_param basic program /bin/pam x", "connect_timeout 3 fortnights", "nonsense", "http_port",
+        "http_port 3128 intercept",
+        "http_port 3128 tproxy",
+        "ssl_bump bump all",
+        "delay_pools 1",
+        "htp_access deny all",
+        "external_acl_type x /bin/x",
+        "url_rewrite_program /bin/x",
+        "auth_param ntlm program /bin/x",
+        "via perhaps",
+        "cache_peer a sibling 1 1",
+        "cache_peer_access nobody allow all",
+        "http_port 0",
+        "deny_info x nothing",
+        "auth_param basic program /bin/pam x",
+        "connect_timeout 3 fortnights",
+        "nonsense",
+        "http_port",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct whole w;
@@ -108,6 +127,7 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(packaged), cmocka_unit_test(lines), cmocka_unit_test(refused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(packaged), cmocka_unit_test(lines),
+                                        cmocka_unit_test(refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ struct h1_conn {
     struct end end;
     struct worker *w;
     struct transport *tr; /* NULL: plain */
-    char *in; /* unread input: in the scratch, or in the stash */
+    char *in;             /* unread input: in the scratch, or in the stash */
     size_t in_n;
     uint64_t received; /* bytes from the socket, ever */
     char *stash;

@@ -9,13 +9,13 @@
 struct listener;
 
 enum h1_server_state {
-    SERVER_PROXIED,  /* the PROXY header that must come first is not complete */
+    SERVER_PROXIED,   /* the PROXY header that must come first is not complete */
     SERVER_HANDSHAKE, /* the transport's */
-    SERVER_HEAD,     /* idle, or part of a request head has come */
-    SERVER_EXCHANGE, /* an exchange is attached */
-    SERVER_TUNNEL,   /* ... and behind a 101 */
-    SERVER_DRAIN,    /* the answer is out; the rest of the request body is read and dropped, then the next head */
-    SERVER_LINGER,   /* our side is shut; what the client still sends is dropped until it closes */
+    SERVER_HEAD,      /* idle, or part of a request head has come */
+    SERVER_EXCHANGE,  /* an exchange is attached */
+    SERVER_TUNNEL,    /* ... and behind a 101 */
+    SERVER_DRAIN,     /* the answer is out; the rest of the request body is read and dropped, then the next head */
+    SERVER_LINGER,    /* our side is shut; what the client still sends is dropped until it closes */
     SERVER_CLOSED,
 };
 

@@ -86,7 +86,7 @@ struct client {
     uint64_t number;   /* $connection */
     uint64_t since;    /* mono ms of accept, $connection_time */
     const struct listener_conf *listener;
-    struct transport *tls; /* of the connection; NULL: plain */
+    struct transport *tls;              /* of the connection; NULL: plain */
     const struct proxy_header *proxied; /* the connection began with it; NULL: with none */
     const struct client *connected;     /* of a copy: what it was made from, who is connected; else NULL */
     bool trusted;                       /* of a copy: who is connected may tell whom it speaks for */

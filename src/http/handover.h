@@ -17,7 +17,7 @@ struct handover {
     int fd;               /* not watched by any loop; the taker's from now on */
     struct transport *tr; /* NULL: plain; the taker's */
     struct client client; /* fd, addresses, number, listener, PROXY header: taken over as they are.
-                             * client.proxied is the taker's, to be freed by free() */
+                           * client.proxied is the taker's, to be freed by free() */
     struct gen_ref *gen;  /* that client.listener belongs to; the reference is the taker's */
     struct listener *listener;
     slice early;   /* bytes that were read already; valid during the call */

@@ -13,7 +13,7 @@ extern struct feature connection_vars_feature;     /* vars_connection.c */
 extern struct feature response_vars_feature;       /* vars_response.c */
 extern struct feature proxy_protocol_vars_feature; /* vars_proxy_protocol.c */
 
-extern struct feature ssl_vars_feature;            /* vars_tls.c */
+extern struct feature ssl_vars_feature; /* vars_tls.c */
 
 /* "http": how the client's request came. */
 slice exchange_scheme(const struct exchange *x);

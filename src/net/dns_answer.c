@@ -134,8 +134,8 @@ struct section {
  * One link: addresses of `name` go to `out`; else *alias is where its CNAME leads. *end stands behind the records that
  * were looked at.
  */
-static int follow(slice m, struct section s, slice name, enum dns_type type, struct dns_answer *out,
-                  struct name *alias, size_t *end)
+static int follow(slice m, struct section s, slice name, enum dns_type type, struct dns_answer *out, struct name *alias,
+                  size_t *end)
 {
     struct record r;
     uint32_t alias_ttl = UINT32_MAX;
@@ -227,8 +227,9 @@ int dns_answer_parse(slice m, slice name, enum dns_type type, struct dns_answer 
 
 const char *dns_status_text(unsigned status)
 {
-    static const char *const texts[] = { "OK",           "Format error",  "Server failure", "Host not found",
-                                         "Unimplemented", "Operation refused" };
+    static const char *const texts[] = {
+        "OK", "Format error", "Server failure", "Host not found", "Unimplemented", "Operation refused"
+    };
     if (status < array_len(texts))
         return texts[status];
     return status == DNS_TIMEDOUT ? "Operation timed out" : "Unknown error";

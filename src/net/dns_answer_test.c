@@ -81,9 +81,12 @@ static void test_names(void **state)
 {
     char out[DNS_NAME_MAX], big[300];
     size_t n;
-    static const char *const good[] = { "a", "a.b", "EXAMPLE.com.", "x-y.z_1.org", "1.2.3.4a", "0x.example", "xn--bcher-kva.example" };
-    static const char *const bad[] = { "", ".", "a..b", ".a", "a b", "a/b", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0x7f000001",
-                                       "0177.0.0.1", "a.0x1", "a.12", "\xef\xbc\x91\xef\xbc\x92", "a%2eb", "::1", "a,b", "a\tb", "1.2.3.4." };
+    static const char *const good[] = { "a",        "a.b",        "EXAMPLE.com.",         "x-y.z_1.org",
+                                        "1.2.3.4a", "0x.example", "xn--bcher-kva.example" };
+    static const char *const bad[] = { "",           ".",          "a..b",  ".a",         "a b",
+                                       "a/b",        "127.0.0.1",  "127.1", "2130706433", "0x7f.1",
+                                       "0x7f000001", "0177.0.0.1", "a.0x1", "a.12",       "\xef\xbc\x91\xef\xbc\x92",
+                                       "a%2eb",      "::1",        "a,b",   "a\tb",       "1.2.3.4." };
     for (size_t i = 0; i < array_len(good); i++)
         assert_int_equal(dns_name_normal(slice_str(good[i]), out, &n), OK);
     for (size_t i = 0; i < array_len(bad); i++)
@@ -245,8 +248,8 @@ static void test_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),       cmocka_unit_test(test_addresses), cmocka_unit_test(test_aliases),
-        cmocka_unit_test(test_long_chains), cmocka_unit_test(test_nothing),   cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_addresses), cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_long_chains),     cmocka_unit_test(test_nothing),   cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

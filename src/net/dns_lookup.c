@@ -137,8 +137,8 @@ static void on_answer(void *arg, int code, int timeouts, unsigned char *buf, int
         return;
     slice name = slice_of(k->name, k->name_len);
     q->answer->status = status_of(code);
-    if (code == ARES_SUCCESS && (len < 0 || dns_answer_parse(slice_of((const char *)buf, (size_t)len), name, q->type,
-                                                              q->answer) != OK))
+    if (code == ARES_SUCCESS &&
+        (len < 0 || dns_answer_parse(slice_of((const char *)buf, (size_t)len), name, q->type, q->answer) != OK))
         q->answer->status = DNS_FORMERR;
     k->found.silent |= timeouts > 0 || (code != ARES_SUCCESS);
     assert(k->pending);

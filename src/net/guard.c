@@ -126,7 +126,8 @@ bool guard_embedded(const struct addr *a, struct addr *out)
     const uint8_t *inner = a->sa.sa_family == AF_INET6 ? carried(a->in6.sin6_addr.s6_addr) : NULL;
     if (!inner)
         return false;
-    *out = (struct addr){ .len = sizeof(struct sockaddr_in), .in = { .sin_family = AF_INET, .sin_port = a->in6.sin6_port } };
+    *out = (struct addr){ .len = sizeof(struct sockaddr_in),
+                          .in = { .sin_family = AF_INET, .sin_port = a->in6.sin6_port } };
     memcpy(&out->in.sin_addr, inner, 4);
     return true;
 }

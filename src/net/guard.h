@@ -17,8 +17,8 @@
  */
 const char *guard_special(const struct addr *a);
 
-/* The IPv4 address that an IPv6 one carries (mapped, translated, NAT64, 6to4, ISATAP, compatible), with its port. false:
- * it carries none. */
+/* The IPv4 address that an IPv6 one carries (mapped, translated, NAT64, 6to4, ISATAP, compatible), with its port.
+ * false: it carries none. */
 bool guard_embedded(const struct addr *a, struct addr *out);
 
 #endif

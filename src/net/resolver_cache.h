@@ -16,10 +16,10 @@ struct resolver_name {
     struct list chain, used;
     struct resolver *of;
     uint64_t hash;
-    struct dns_addrs *good;   /* the last good answer; or NULL */
-    uint64_t fresh, stale;    /* until when it holds; until when it may be given while servers fail */
-    unsigned failure;         /* DNS_OK: none is remembered */
-    uint64_t failed;          /* until when that is remembered */
+    struct dns_addrs *good;    /* the last good answer; or NULL */
+    uint64_t fresh, stale;     /* until when it holds; until when it may be given while servers fail */
+    unsigned failure;          /* DNS_OK: none is remembered */
+    uint64_t failed;           /* until when that is remembered */
     struct dns_lookup *lookup; /* under way; or NULL */
     uint64_t asked;            /* when it began */
     struct list waiting;       /* struct resolve */

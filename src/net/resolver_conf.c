@@ -137,8 +137,9 @@ static int parse_hosts(struct arena *a, slice text, struct map *hosts)
 
 int resolver_conf_parse(struct arena *a, slice resolv, slice hosts_text, struct map *hosts, struct resolver_conf *out)
 {
-    struct resolver_conf c = { .stale = RESOLVER_STALE, .try_ms = 5000, .tries = 2, .ipv4 = true, .ipv6 = true,
-                               .ndots = 1, .hosts = hosts };
+    struct resolver_conf c = {
+        .stale = RESOLVER_STALE, .try_ms = 5000, .tries = 2, .ipv4 = true, .ipv6 = true, .ndots = 1, .hosts = hosts
+    };
     struct addr *servers = arena_new_n(a, struct addr, RESOLVER_SERVERS_MAX);
     if (!servers)
         return ERR_NOMEM;

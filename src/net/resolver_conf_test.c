@@ -31,8 +31,11 @@ static void test_resolv(void **state)
 {
     struct world w;
     char text[ADDR_TEXT_MAX];
-    read_texts(&w, "# comment\n; other\nnameserver 192.0.2.1 # behind\nnameserver 2001:db8::5\nnameserver bad\n"
-                   "domain first.test\nsearch A.test. b.test not/one\noptions ndots:3 timeout:2 attempts:9 rotate\nodd\nnameserver\n", "");
+    read_texts(&w,
+               "# comment\n; other\nnameserver 192.0.2.1 # behind\nnameserver 2001:db8::5\nnameserver bad\n"
+               "domain first.test\nsearch A.test. b.test not/one\noptions ndots:3 timeout:2 attempts:9 "
+               "rotate\nodd\nnameserver\n",
+               "");
     assert_int_equal(w.c.nservers, 2);
     assert_string_equal((text[addr_text(text, &w.c.servers[0])] = 0, text), "192.0.2.1:53");
     assert_string_equal((text[addr_text(text, &w.c.servers[1])] = 0, text), "[2001:db8::5]:53");
@@ -56,7 +59,9 @@ static void test_nothing(void **state)
 static void test_hosts(void **state)
 {
     struct world w;
-    read_texts(&w, "", "127.0.0.1 localhost Local.Example. # not.this\n::1\tlocalhost\n#9.9.9.9 x\nbad y\n192.0.2.9 many\n192.0.2.8 many\n192.0.2.7 many");
+    read_texts(&w, "",
+               "127.0.0.1 localhost Local.Example. # not.this\n::1\tlocalhost\n#9.9.9.9 x\nbad y\n192.0.2.9 "
+               "many\n192.0.2.8 many\n192.0.2.7 many");
     const struct hosts_entry *e = map_get(&w.hosts, SLICE("localhost"));
     assert_non_null(e);
     assert_int_equal(e->n, 2);

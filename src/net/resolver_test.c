@@ -36,7 +36,8 @@ static void reply(struct fake *f, const uint8_t *q, size_t n, const struct socka
     m[3] = (uint8_t)(0x80 | f->rcode);
     m[7] = a;
     if (a) {
-        const uint8_t record[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, (uint8_t)(f->ttl >> 8), (uint8_t)f->ttl, 0, 4, 192, 0, 2, 1 };
+        const uint8_t record[] = { 0xc0, 12, 0,   1, 0, 1, 0, 0, (uint8_t)(f->ttl >> 8), (uint8_t)f->ttl,
+                                   0,    4,  192, 0, 2, 1 };
         memcpy(m + n, record, sizeof(record));
         n += sizeof(record);
     }
@@ -86,8 +87,14 @@ static void setup(struct world *w)
     assert_int_equal(io_watch(&w->loop, &w->fake.io), OK);
     struct resolver_counts none = { 0 };
     w->rs = resolvers_new(&w->loop, &none);
-    w->conf = (struct resolver_conf){ .identity = SLICE("test"), .servers = &w->fake.addr, .nservers = 1, .try_ms = 200,
-                                      .tries = 1, .ipv4 = true, .ndots = 1, .stale = 60000 };
+    w->conf = (struct resolver_conf){ .identity = SLICE("test"),
+                                      .servers = &w->fake.addr,
+                                      .nservers = 1,
+                                      .try_ms = 200,
+                                      .tries = 1,
+                                      .ipv4 = true,
+                                      .ndots = 1,
+                                      .stale = 60000 };
     told = 0;
 }
 

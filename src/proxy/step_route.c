@@ -93,7 +93,8 @@ static unsigned tls_refusal(struct exchange *x)
     if (!want->asks_clients)
         return 0;
     if (memcmp(want->policy, had->policy, TLS_KEY) != 0) {
-        exchange_log(x, LEVEL_INFO, "client attempted to request the server name different from the one that was negotiated");
+        exchange_log(x, LEVEL_INFO,
+                     "client attempted to request the server name different from the one that was negotiated");
         return 421;
     }
     const char *why;

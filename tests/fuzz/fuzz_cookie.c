@@ -24,7 +24,8 @@ const struct policy_entry policy_table[1];
 const size_t policy_count;
 
 extern struct feature client_feature, upstream_feature;
-static struct feature *const features[] = { &http_feature, &client_feature, &h2_feature, &upstream_feature, &proxy_feature };
+static struct feature *const features[] = { &http_feature, &client_feature, &h2_feature, &upstream_feature,
+                                            &proxy_feature };
 
 static const char text[] =
     "http { server {\n"

@@ -31,10 +31,10 @@
 const struct policy_entry policy_table[] = { { &rewrite_policy, PHASE_REWRITE }, { NULL, PHASES } };
 const size_t policy_count = 1;
 
-static struct feature *const features[] = { &http_feature,          &client_feature, &h2_feature,
-                                            &request_vars_feature,  &connection_vars_feature,
-                                            &response_vars_feature, &rewrite_feature,
-                                            &types_feature };
+static struct feature *const features[] = {
+    &http_feature,          &client_feature,  &h2_feature,   &request_vars_feature, &connection_vars_feature,
+    &response_vars_feature, &rewrite_feature, &types_feature
+};
 static struct schema schema;
 
 struct input {

@@ -1,5 +1,6 @@
 /*
- * squid.conf: whatever the text, reading and compiling end, every refusal has a message, and what compiled can be asked.
+ * squid.conf: whatever the text, reading and compiling end, every refusal has a message, and what compiled can be
+ * asked.
  */
 #include "base/err.h"
 #include "conf/squid.h"
@@ -12,9 +13,18 @@ static void ask(struct fwd_policy *p)
 {
     struct addr client, far;
     TEST_CHECK(addr_parse_ip(SLICE("10.0.0.1"), 1, &client) == OK && addr_parse_ip(SLICE("192.0.2.1"), 1, &far) == OK);
-    struct fwd_request r = { .client = &client.sa, .own = &far.sa, .method = SLICE("GET"), .scheme = SLICE("http"),
-                             .host = SLICE("a.example"), .port = 80, .path = SLICE("/a"), .user = SLICE("tom"),
-                             .user_known = true, .addresses = &far, .naddresses = 1, .resolved = true,
+    struct fwd_request r = { .client = &client.sa,
+                             .own = &far.sa,
+                             .method = SLICE("GET"),
+                             .scheme = SLICE("http"),
+                             .host = SLICE("a.example"),
+                             .port = 80,
+                             .path = SLICE("/a"),
+                             .user = SLICE("tom"),
+                             .user_known = true,
+                             .addresses = &far,
+                             .naddresses = 1,
+                             .resolved = true,
                              .url = SLICE("http://a.example/a") };
     enum fwd_answer x = fwd_decide(&p->http_access, &r).answer;
     TEST_CHECK(x == FWD_YES || x == FWD_NO || x == FWD_STUCK); /* nothing is left to find out */
