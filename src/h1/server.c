@@ -20,7 +20,7 @@
 #include "net/listen.h"
 #include "tls/worker.h"
 
-enum { SERVER_BATCH = 32, FIRST_HEAD_GRACE = 1000 };
+enum { SERVER_BATCH = 32, FIRST_HEAD_GRACE = 1000, LOGGED_LINE = 1024 };
 
 static void on_io(struct io *io, unsigned events);
 static void on_in_timer(struct timer *t);
@@ -278,12 +278,29 @@ static void refuse(struct h1_server *s, struct exchange *x, enum h1_error e)
     exchange_start(x);
 }
 
+/* What there is of a request line in which the error lies: as far as it has come and up to its end, and not all of one
+ * that is too long. Whoever wonders about a 400 finds it in the log (nginx does the same). */
+static slice broken_line(const struct h1_server *s)
+{
+    slice in = slice_of(s->c.in, s->c.in_n);
+    if (in.n && in.p[0] == '\r')
+        in = slice_from(in, 1);
+    if (in.n && in.p[0] == '\n')
+        in = slice_from(in, 1);
+    in = slice_upto(in, LOGGED_LINE);
+    size_t n = 0;
+    while (n < in.n && in.p[n] != '\r' && in.p[n] != '\n')
+        n++;
+    return slice_upto(in, n);
+}
+
 static void refuse_head(struct h1_server *s, const struct h1_head *h)
 {
+    slice line = h->line.n ? h->line : broken_line(s);
     struct exchange *x = begin_exchange(s);
     if (!x)
         return;
-    if (h->line.n && !arena_dup(&x->arena, h->line, &x->req.line))
+    if (line.n && !arena_dup(&x->arena, line, &x->req.line))
         x->req.line = SLICE_NONE;
     x->req.minor = 1;
     refuse(s, x, h->error);

@@ -287,3 +287,21 @@ class TestErrorLog:
         h.ask(lines("GET /\x1b[31m\x07 HTTP/1.1", "Host: a\x08"))
         h.quit().wait()
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", h.log)
+
+
+@pytest.mark.parametrize("sent, line", [
+    (b"GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a\\x5Cb HTTP/1.1"),
+    (b"GET /\xe4 HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\\xE4 HTTP/1.1"),
+    (b"\r\nGET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a b HTTP/1.1"),
+    (b"GET\r\n\r\n", "GET"),
+    (b"\x16\x03\x01\x02\x00\x01", "\\x16\\x03\\x01\\x02\\x00\\x01"),
+    (b"GET /" + b"a" * 20000, "GET /" + "a" * 1019),
+], ids=["backslash", "high", "space", "bare", "tls", "long"])
+def test_a_line_that_is_no_request_is_in_the_logs(hinge, sent, line):
+    """Whoever looks for the reason of a 400 finds what the client sent, in both logs."""
+    h = serve(hinge, "log_format t '\"$request\" $status'; access_log %%dir%%/a.log t; error_log %%dir%%/e.log info;")
+    assert h.ask(sent).status in (400, 414)
+    assert re.fullmatch(r'"(.*)" (?:400|414)', h.wait_lines("a.log")[0]).group(1) == line
+    wait_until(lambda: "client sent invalid request" in (h.dir / "e.log").read_text(), "the reason is in the error log")
+    why = [one for one in (h.dir / "e.log").read_text().splitlines() if "client sent invalid request" in one]
+    assert f'request: "{line}"' in why[0]
