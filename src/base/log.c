@@ -149,16 +149,19 @@ static _Thread_local struct clock line_clock;
 
 static void begin(struct line *b, enum log_level level, uint64_t conn)
 {
-    static _Thread_local uint64_t tid;
-    if (!tid)
+    static _Thread_local uint64_t tid, tid_of; /* the latter: a fork takes the number of another thread along */
+    uint64_t pid = (uint64_t)getpid();
+    if (tid_of != pid) {
         tid = (uint64_t)syscall(SYS_gettid);
+        tid_of = pid;
+    }
     clock_update(&line_clock);
     b->n = 0;
     put(b, line_clock.err, strlen(line_clock.err));
     put(b, " [", 2);
     put(b, names[level], strlen(names[level]));
     put(b, "] ", 2);
-    put_number(b, (uint64_t)getpid());
+    put_number(b, pid);
     put(b, "#", 1);
     put_number(b, tid);
     put(b, ": ", 2);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -45,6 +46,28 @@ static void test_form(void **state)
     assert_int_equal(regcomp(&re, want, REG_EXTENDED | REG_NOSUB), 0);
     assert_int_equal(regexec(&re, text_of(fd), 0, NULL, 0), 0);
     regfree(&re);
+    close(fd);
+}
+
+/* After a fork the line says who writes it, also when the parent has written before. */
+static void test_a_child_has_its_own_number(void **state)
+{
+    struct log l = { 0 };
+    int fd = file(), status = 0;
+    unsigned pid = 0, tid = 0;
+    assert_true(log_add(&l, fd, LEVEL_NOTICE));
+    log_line(&l, LEVEL_NOTICE, 0, "parent");
+    pid_t child = fork();
+    if (child == 0) {
+        log_line(&l, LEVEL_NOTICE, 0, "child");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    const char *line = strchr(text_of(fd), '\n');
+    assert_non_null(line);
+    assert_int_equal(sscanf(strchr(line, ']'), "] %u#%u: child", &pid, &tid), 2);
+    assert_int_equal(pid, child);
+    assert_int_equal(tid, child);
     close(fd);
 }
 
@@ -155,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_form),
+        cmocka_unit_test(test_a_child_has_its_own_number),
         cmocka_unit_test(test_levels_filter_each_target),
         cmocka_unit_test(test_nothing_forges_a_line),
         cmocka_unit_test(test_long_lines_are_cut),
