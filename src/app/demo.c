@@ -113,7 +113,12 @@ void demo_greet(uint16_t port)
 
 void demo_advise(uint16_t port)
 {
+    unsigned other = port < 60000 ? port + 1000U : 8080U;
+    char also[32] = "";
+    uint16_t https = demo_https_port(port);
+    if (https)
+        snprintf(also, sizeof(also), " and %u", (unsigned)https);
     fprintf(stderr,
-            "hinge: the ports %u to %u must be free; choose another first port: ./run %u (or hinge --demo %u)\n",
-            (unsigned)port, port + 3U, port < 60000 ? port + 1000U : 8080U, port < 60000 ? port + 1000U : 8080U);
+            "hinge: the ports %u to %u%s must be free%s; choose another first port: ./run %u (or hinge --demo %u)\n",
+            (unsigned)port, port + 3U, also, port < 1024 ? ", and this user's to listen on" : "", other, other);
 }

@@ -12,11 +12,11 @@
 char *demo_config(uint16_t port);
 /* Where https is spoken beside `port`: 8443 beside 8080; 0: nowhere. */
 uint16_t demo_https_port(uint16_t port);
-/* demo_cert.c: the path of a file that holds key and certificate, made when it is not there. false: it cannot be. */
+/* demo_cert.c: the path of a file of key and certificate, made when there is no good one. false: it cannot be. */
 bool demo_certificate(char *path, size_t n);
 /* What listens where, and what to try, on stdout. */
 void demo_greet(uint16_t port);
-/* After a start that failed on a port in use: how to choose another. */
+/* After a start that failed on a port that is in use, or that is not for this user: how to choose another. */
 void demo_advise(uint16_t port);
 
 #endif

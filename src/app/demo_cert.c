@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -75,12 +76,28 @@ static bool write_both(const char *path, EVP_PKEY *key, X509 *x)
     return ok && rename(fresh, path) == 0;
 }
 
+/* Whether a start can use the file: what is not whole, or has run out, is made anew instead of standing in the way. */
+static bool is_good(const char *path)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+    X509 *x = key ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    bool good = x && X509_check_private_key(x, key) == 1 && X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
+    X509_free(x);
+    EVP_PKEY_free(key);
+    fclose(f);
+    ERR_clear_error();
+    return good;
+}
+
 bool demo_certificate(char *path, size_t n)
 {
     char dir[PATH_LONGEST - 16];
     if (!state_dir(dir, sizeof(dir)) || snprintf(path, n, "%s/demo.pem", dir) >= (int)n)
         return false;
-    if (access(path, R_OK) == 0)
+    if (is_good(path))
         return true;
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *x = key ? make(key) : NULL;

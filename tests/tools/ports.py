@@ -33,12 +33,12 @@ class _Block:
         for _ in range(BLOCK):
             port = self.first + self.next
             self.next = (self.next + 1) % BLOCK
-            if _is_free(port):
+            if is_free(port):
                 return port
         raise RuntimeError("no free port left in the block")
 
 
-def _is_free(port):
+def is_free(port):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
