@@ -234,6 +234,20 @@ static void set_local(slice key)
         world.client.local.sa.sa_family = AF_UNIX;
 }
 
+/* What was asked for is none of the addresses that are there: these are. */
+static void list_listeners(const struct generation *g, const char *named, uint16_t port)
+{
+    const char *before = "; it listens on ";
+    fprintf(stderr, "hinge: explain: no server listens on %s%.0u", named ? named : "port ", named ? 0U : port);
+    for (struct bundle_entry *e = bundle_first(g->bundle); e; e = e->next) {
+        if (e->kind != BUNDLE_LISTEN)
+            continue;
+        fprintf(stderr, "%s%.*s", before, SLICE_FMT(e->key));
+        before = ", ";
+    }
+    fputc('\n', stderr);
+}
+
 /* The named address, else the first with the URL's port, else (port 0) the first. */
 static const struct listener_conf *choose_listener(const struct generation *g, const char *named, uint16_t port)
 {
@@ -244,7 +258,7 @@ static const struct listener_conf *choose_listener(const struct generation *g, c
         if (named ? slice_eq(e->key, slice_str(named)) : port == 0 || addr_port(&a) == port)
             return route_listener(g, e->key);
     }
-    fprintf(stderr, "hinge: explain: no server listens on %s%.0u\n", named ? named : "port ", named ? 0U : port);
+    list_listeners(g, named, port);
     return NULL;
 }
 

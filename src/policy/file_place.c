@@ -60,7 +60,7 @@ static int place(struct exchange *x, const struct file_root *r, slice text, slic
     out->root = text.n;
     if (!join(x, text, rest, tail, &out->path))
         return ERR_NOMEM;
-    exchange_trace(x, &r->pos, "\"%.*s\" is the file \"%.*s\"", SLICE_FMT(x->pass.uri), SLICE_FMT(out->path));
+    exchange_trace(x, &r->pos, "\"%.*s\" is looked for at \"%.*s\"", SLICE_FMT(x->pass.uri), SLICE_FMT(out->path));
     return OK;
 }
 

@@ -151,6 +151,20 @@ def test_wrong_words(site, args, text):
     assert text in site(*args, check=1).stderr
 
 
+def test_an_address_that_is_not_there_is_told_with_those_that_are(hinge):
+    h = hinge.prepare_http("server { listen %%port%%; listen %%port2%%; return 200 x; }")
+    here = {f"127.0.0.1:{h.ports[name]}" for name in ("port", "port2")}
+    for args in (["http://a:2/"], ["--listen", "0.0.0.0:80", "/"]):
+        why, there = h.explain(*args, check=1).stderr.splitlines()[-1].split("; it listens on ")
+        assert why.startswith("hinge: explain: no server listens on ") and set(there.split(", ")) == here
+
+
+def test_a_file_that_is_not_there_is_looked_for(hinge):
+    h = hinge.prepare_http("server { listen %%port%%; root %%dir%%; location / { try_files $uri =404; } }")
+    out = h.explain("/none", check=0).stdout
+    assert f'"/none" is looked for at "{h.dir}/none"' in out and "try_files: nothing is there, 404" in out
+
+
 def test_help(site):
     assert "Usage: hinge explain" in site("--help").stderr
 
