@@ -206,6 +206,53 @@ static void deciding(void **state)
     desk_close(&d);
 }
 
+/* Lists that let anybody in, whoever asks. */
+static void open_lists(void **state)
+{
+    static const struct {
+        const char *lines;
+        bool open;
+    } rows[] = {
+        { "", false },
+        { "http_access allow all;", true },
+        { "http_access deny all;", false },
+        { "http_access deny all; http_access allow all;", false },
+        { "acl n src 10.0.0.0/8; http_access allow n; http_access deny all;", false },
+        { "acl n src 10.0.0.0/8; http_access allow n;", false },
+        { "acl n src 10.0.0.0/8; http_access deny n;", true },
+        { "acl n src 10.0.0.0/8; http_access deny !n; http_access allow all;", false },
+        { "acl n src 10.0.0.0/8; http_access allow !n; http_access deny all;", true },
+        { "acl n src 0.0.0.0/0; http_access allow n;", true },
+        { "acl p port 80; http_access deny !p; http_access allow all;", true },
+        { "acl p port 80; http_access allow p; http_access deny all;", true },
+        { "acl u proxy_auth REQUIRED; http_access allow u;", false },
+        { "acl n src 10.0.0.0/8; acl u proxy_auth eve; acl g any-of n u; http_access allow g;", false },
+        { "acl n src 10.0.0.0/8; acl p port 80; acl g any-of n p; http_access allow g; http_access deny all;", true },
+        { "acl n src 10.0.0.0/8; acl p port 80; acl g all-of n p; http_access allow g; http_access deny all;", false },
+        { "http_access allow localhost manager; http_access deny manager; http_access allow localhost;", false },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct desk d;
+        assert_int_equal(desk_open(&d, rows[i].lines), 0);
+        if (fwd_rules_open(&d.rules) != rows[i].open)
+            fail_msg("%s", rows[i].lines);
+        desk_close(&d);
+    }
+}
+
+/* Who comes by a unix socket is of no network, but one of all. */
+static void without_an_address(void **state)
+{
+    struct desk d;
+    struct sockaddr local = { .sa_family = AF_UNIX };
+    assert_int_equal(desk_open(&d, "acl n src 0.0.0.1-255.0.0.0; http_access allow n; http_access deny all;"), 0);
+    d.r.client = &local;
+    struct fwd_decision v = fwd_decide(&d.rules, &d.r);
+    assert_int_equal(v.answer, FWD_NO);
+    assert_non_null(v.rule);
+    desk_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +260,8 @@ int main(void)
         cmocka_unit_test(faults),
         cmocka_unit_test(times),
         cmocka_unit_test(deciding),
+        cmocka_unit_test(open_lists),
+        cmocka_unit_test(without_an_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,15 @@ static struct fwd_value *add_value(struct fwd_acl *a, struct fwd_compile *c)
     return v;
 }
 
+/* "1.2.3" and "0x7f.1": what old resolvers take for addresses (RFC 3986 §7.4), nobody means as one. */
+static bool ends_in_number(slice name)
+{
+    size_t at = name.n;
+    while (at && name.p[at - 1] != '.')
+        at--;
+    return at < name.n && ascii_digit(name.p[at]);
+}
+
 /* A name in an address condition stands for what it resolves to when the configuration is read, as in Squid. */
 static int names_addresses(struct fwd_acl *a, struct fwd_compile *c, const struct conf_node *node, int arg, slice text)
 {
@@ -26,7 +35,7 @@ static int names_addresses(struct fwd_acl *a, struct fwd_compile *c, const struc
             return fwd_error(c, node, arg, "invalid address \"%.*s\" in acl \"%.*s\"", SLICE_FMT(text),
                              SLICE_FMT(a->name));
     }
-    if (!text.n || bundle_name(c->bundle, text, &found) || !found.n)
+    if (!text.n || ends_in_number(text) || bundle_name(c->bundle, text, &found) || !found.n)
         return fwd_error(c, node, arg, "host \"%.*s\" of acl \"%.*s\" has no address", SLICE_FMT(text),
                          SLICE_FMT(a->name));
     for (rest = found; rest.n;) {

@@ -169,12 +169,24 @@ void addr_set_finish(struct addr_set *s)
     s->sorted = true;
 }
 
+bool addr_set_is_all(const struct addr_set *s)
+{
+    static const uint8_t zeros[16];
+    if (s->n != 1 || memcmp(s->v[0].first, zeros, 16) != 0)
+        return false;
+    for (int i = 0; i < 16; i++) {
+        if (s->v[0].last[i] != 0xff)
+            return false;
+    }
+    return true;
+}
+
 bool addr_set_has(const struct addr_set *s, const struct sockaddr *sa)
 {
     uint8_t ip[16];
     uint32_t from = 0, to = s->n;
     if (!number_of(sa, ip))
-        return false;
+        return addr_set_is_all(s);
     while (from < to) {
         uint32_t mid = from + (to - from) / 2;
         if (memcmp(ip, s->v[mid].first, 16) < 0)

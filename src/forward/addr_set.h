@@ -32,7 +32,9 @@ void addr_set_done(struct addr_set *s);
 int addr_set_add(struct addr_set *s, slice text, bool *loose);
 /* Sorts and joins; before the first look-up. */
 void addr_set_finish(struct addr_set *s);
-/* Peers on unix sockets are in no set. */
+/* Every address; after addr_set_finish. */
+bool addr_set_is_all(const struct addr_set *s);
+/* Peers on unix sockets are in the set of all addresses alone. */
 bool addr_set_has(const struct addr_set *s, const struct sockaddr *sa);
 
 #endif

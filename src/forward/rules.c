@@ -77,6 +77,58 @@ struct fwd_decision fwd_decide(const struct fwd_rules *l, const struct fwd_reque
     return d;
 }
 
+/* Does it hold for a stranger? */
+enum for_stranger { NEVER, PERHAPS, ALWAYS };
+
+static enum for_stranger terms_for_stranger(const struct fwd_term *terms, uint32_t n);
+
+/* Depth of groups: FWD_GROUP_DEPTH. */
+static enum for_stranger acl_for_stranger(const struct fwd_acl *a)
+{
+    enum for_stranger best = NEVER;
+    switch (a->type) {
+    case ACL_SRC:
+        return addr_set_is_all(&a->addresses) ? ALWAYS : NEVER;
+    case ACL_PROXY_AUTH:
+        return NEVER;
+    case ACL_ANY_OF:
+    case ACL_ALL_OF:
+        for (const struct fwd_value *v = a->values; v; v = v->next) {
+            enum for_stranger one = terms_for_stranger(v->terms, v->nterms);
+            best = one > best ? one : best;
+        }
+        return best;
+    default:
+        return PERHAPS;
+    }
+}
+
+static enum for_stranger terms_for_stranger(const struct fwd_term *terms, uint32_t n)
+{
+    enum for_stranger worst = ALWAYS;
+    for (uint32_t i = 0; i < n; i++) {
+        enum for_stranger one = acl_for_stranger(terms[i].acl);
+        if (terms[i].negated)
+            one = one == NEVER ? ALWAYS : one == ALWAYS ? NEVER : PERHAPS;
+        worst = one < worst ? one : worst;
+    }
+    return worst;
+}
+
+bool fwd_rules_open(const struct fwd_rules *l)
+{
+    bool last = !l->allows_empty;
+    for (const struct fwd_rule *r = l->first; r; r = r->next) {
+        enum for_stranger s = terms_for_stranger(r->terms, r->nterms);
+        if (r->allow && s != NEVER)
+            return true;
+        if (!r->allow && s == ALWAYS)
+            return false;
+        last = r->allow;
+    }
+    return !last;
+}
+
 size_t fwd_decision_text(char *dst, size_t cap, const struct fwd_rules *l, const struct fwd_decision *d)
 {
     struct strb b;

@@ -41,6 +41,11 @@ int fwd_rules_value(struct fwd_rules *l, struct fwd_acls *acls, struct fwd_compi
                     uint32_t at, slice value);
 
 struct fwd_decision fwd_decide(const struct fwd_rules *l, const struct fwd_request *r);
+/*
+ * Would a stranger pass: a client of whom no line names the address or the user? What else a line asks for (a port, a
+ * time) may be met by anybody.
+ */
+bool fwd_rules_open(const struct fwd_rules *l);
 /* "FILE:LINE (text)", or what holds when no line matched; for log and explain. Returns the length, at most cap. */
 size_t fwd_decision_text(char *dst, size_t cap, const struct fwd_rules *l, const struct fwd_decision *d);
 

@@ -127,6 +127,7 @@ enum x_slot {
     SLOT_SATISFY,
     SLOT_AUTH_BASIC,
     SLOT_AUTH_REQUEST,
+    SLOT_USER, /* slice: the name whose password was checked */
     SLOTS = 8,
 };
 

@@ -83,13 +83,13 @@ static enum verdict ask_for_password(struct exchange *x, slice realm)
 
 /* ---- deciding ---- */
 
-static enum verdict conclude(struct exchange *x, const struct auth_basic *c, const struct state *s,
-                             enum auth_result result)
+static enum verdict conclude(struct exchange *x, const struct auth_basic *c, struct state *s, enum auth_result result)
 {
     switch (result) {
     case AUTH_PENDING:
         return VERDICT_WAIT;
     case AUTH_GOOD:
+        x->slots[SLOT_USER] = &s->user;
         exchange_trace(x, &c->realm.node->pos, "auth_basic: \"%.*s\" has given the password", SLICE_FMT(s->user));
         return VERDICT_ALLOW;
     case AUTH_BUSY:
@@ -175,7 +175,7 @@ static enum verdict begin(struct exchange *x, const struct auth_basic *c)
 
 static enum verdict auth_basic_request(struct exchange *x, const void *conf)
 {
-    const struct state *s = x->slots[SLOT_AUTH_BASIC];
+    struct state *s = x->slots[SLOT_AUTH_BASIC];
     if (!s || s->pass != x->passes)
         return begin(x, conf);
     return conclude(x, conf, s, s->wait.result);

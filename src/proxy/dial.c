@@ -37,6 +37,9 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
     const char *why = NULL;
     char first[ADDR_TEXT_MAX] = "";
     size_t first_len = n ? addr_text_ip(first, &v[0]) : 0;
+    int rc = d->rules.judge ? d->rules.judge(x, v, n) : OK;
+    if (rc != OK)
+        return refuse(d, rc == ERR_REFUSED ? 0 : 500);
     unsigned bad = d->rules.guarded ? filter(d, v, &n, &why) : 0;
     if (bad) {
         worker_count(x->w, COUNT_EGRESS_DENIED);
@@ -118,6 +121,8 @@ int dial_go_on(struct dial *d)
 
 int dial_reply(struct exchange *x, const struct dial *d)
 {
+    if (!d->status)
+        return OK;
     if (d->status == 403 || d->status == 508)
         return egress_reply(x, d->status);
     return reply_set(x, d->status, SLICE_NONE, SLICE_NONE, true);

@@ -19,6 +19,8 @@ struct dial_rules {
     uint64_t timeout;                     /* ms for the name */
     const struct egress *egress;          /* may be NULL */
     bool guarded;                         /* the client chose the target: addresses are judged */
+    /* Asked about all addresses before any of them is judged: OK, ERR_REFUSED (reply_set was called), ERR_NOMEM. */
+    int (*judge)(struct exchange *x, const struct addr *v, uint32_t n);
 };
 
 /* In the exchange's arena; one for each target. */
@@ -31,7 +33,7 @@ struct dial {
     uint8_t pass;       /* of the exchange, when it began */
     bool waiting, answered;
     const struct upstream *upstream; /* of the outcome OK */
-    unsigned status;                 /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500 */
+    unsigned status;                 /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500; 0: the answer is prepared */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "http/client.h"
 #include "proxy/endpoint.h"
+#include "proxy/forward_rules.h"
 #include "proxy/proxy_pass.h"
 #include "proxy/resolver_dir.h"
 #include "proxy/satisfy.h"
@@ -100,7 +101,12 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     x->proxy->tunnel = connect;
     x->proxy->resolver = c->system;
     x->proxy->foreign = true;
-    return names_of(x, &e) == OK ? proxy_choose(x, true, &e) : fail(x, 500);
+    if (names_of(x, &e) != OK || forward_begin(x, c, &e) != OK)
+        return fail(x, 500);
+    int rc = forward_decide(x);
+    if (rc == ERR_REFUSED)
+        return VERDICT_REPLY;
+    return rc == OK || rc == ERR_AGAIN ? proxy_choose(x, true, &e) : VERDICT_DROP;
 }
 
 static const struct content forward_content = {
@@ -201,6 +207,8 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     if (rc == OK)
         rc = resolver_system(cf, &c->system);
     if (rc == OK)
+        rc = forward_policy(cf, c) ? fwd_policy_finish(c->policy) : ERR_NOMEM;
+    if (rc == OK)
         rc = server_default_name(cf, s);
     server_build_end(cf, m, s);
     cf->context = outer;
@@ -257,8 +265,9 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
         if (!s->server->forward)
             continue;
         struct forward_conf *c = conf_get(l->conf, &forward_feature);
-        c->ruled = has_rules(l);
-        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && everybody(l));
+        c->ruled = has_rules(l) || c->policy->http_access.n;
+        bool open = everybody(l) && (!c->policy->http_access.n || fwd_rules_open(&c->policy->http_access));
+        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open);
         rc = one != OK ? one : rc;
     }
     return rc;
@@ -280,6 +289,11 @@ static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT 
     .contexts = CONF_FORWARD, .min_args = 1, .max_args = 1, .scope = SCOPE_LOCATION,                 \
     .offset = offsetof(struct forward_conf, member)
 
+/* A line of Squid's language. */
+#define LINE                                                                                         \
+    .contexts = CONF_FORWARD, .max_args = CONF_ANY_ARGS, .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true, \
+    .set = forward_line
+
 static const struct directive directives[] = {
     { .name = "forward",
       .contexts = CONF_HTTP,
@@ -294,6 +308,19 @@ static const struct directive directives[] = {
           "clients of this machine may. Its defaults differ: client_max_body_size 0, proxy_request_buffering off, "
           "proxy_read_timeout 15m, merge_slashes off, fields of answers pass as they are, and names are resolved as "
           "the system does without resolver. auth_basic asks by 407 here." },
+    { .name = "acl",
+      LINE,
+      .min_args = 2,
+      .usage = "acl NAME TYPE VALUE ...;",
+      .doc = "A named condition in Squid's language; lines of one name add values. Types: src, dst, localip, dstdomain, "
+             "dstdom_regex, url_regex, urlpath_regex, port, method, proto, time, proxy_auth, browser, referer_regex, "
+             "req_header, maxconn, any-of, all-of. A value in quotes is a file of values." },
+    { .name = "http_access",
+      LINE,
+      .min_args = 2,
+      .usage = "http_access allow | deny [!]ACL ...;",
+      .doc = "Who may go where: the first line whose conditions all hold decides; when none does, the opposite of the "
+             "last line. It is asked after allow, deny and auth_basic, and both must agree." },
     { .name = "connect_ports",
       .contexts = CONF_FORWARD,
       .min_args = 1,

@@ -16,6 +16,7 @@ struct forward_conf {
     uint32_t hiding; /* enum hiding */
     bool allow_open, pac;
     const struct resolver_conf *system; /* for blocks without `resolver` */
+    struct fwd_policy *policy;          /* the lines in Squid's language; never NULL once the block is read */
     bool ruled;                         /* some access rule stands here; else loopback clients only */
 };
 

@@ -159,6 +159,7 @@ struct attempt {
 struct proxy_exchange {
     const struct proxy_conf *conf;
     struct dial *dial; /* the target was found at run time; else NULL */
+    struct forward_exchange *forward;     /* of a forward block (proxy/forward_rules.h); else NULL */
     const struct resolver_conf *resolver; /* where no `resolver` was written; NULL: none */
     bool foreign;                         /* a target of a client: groups of the configuration are not meant */
     const struct upstream *upstream;

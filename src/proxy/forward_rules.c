@@ -1,0 +1,142 @@
+#include "proxy/forward_rules.h"
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "conf/generation.h"
+#include "http/client.h"
+#include "proxy/forward_block.h"
+#include "proxy/proxy.h"
+
+/* ---- the view ---- */
+
+static slice bare_host(slice host)
+{
+    return host.n > 2 && host.p[0] == '[' ? slice_of(host.p + 1, host.n - 2) : host;
+}
+
+int forward_begin(struct exchange *x, const struct forward_conf *c, const struct endpoint *e)
+{
+    const struct request *r = &x->req;
+    struct forward_exchange *f = arena_new(&x->arena, struct forward_exchange);
+    if (!f)
+        return ERR_NOMEM;
+    f->conf = c;
+    f->at = *e;
+    f->host = bare_host(e->host);
+    f->url = e->text;
+    if (r->form == TARGET_ABSOLUTE) {
+        const char *mark = r->has_query ? "?" : "";
+        f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->raw_path), mark, SLICE_FMT(r->query));
+        f->url = arena_printf(&x->arena, "%.*s://%.*s%.*s", SLICE_FMT(r->scheme), SLICE_FMT(r->authority),
+                              SLICE_FMT(f->path));
+    }
+    x->proxy->forward = f;
+    return f->url.p ? OK : ERR_NOMEM;
+}
+
+void forward_view(struct exchange *x, struct fwd_request *v)
+{
+    const struct request *r = &x->req;
+    const struct forward_exchange *f = x->proxy->forward;
+    const slice *user = x->slots[SLOT_USER];
+    struct addr own;
+    *v = (struct fwd_request){
+        .client = &x->client->peer.sa,
+        .method = r->method_text,
+        .scheme = r->scheme,
+        .host = f->host,
+        .port = f->at.port,
+        .url = f->url,
+        .path = f->path,
+        .fields = &r->fields,
+        .user = user ? *user : SLICE_NONE,
+        .user_known = user,
+        .addresses = f->addresses,
+        .naddresses = f->naddresses,
+        .resolved = f->resolved,
+        .now = (time_t)(x->start_wall / 1000),
+    };
+    if (client_local(x->client, &own))
+        v->own = &x->client->local.sa;
+}
+
+/* ---- deciding ---- */
+
+static int refuse(struct exchange *x)
+{
+    return reply_set(x, 403, SLICE_NONE, SLICE_NONE, true) == OK ? ERR_REFUSED : ERR_NOMEM;
+}
+
+static void tell(struct exchange *x, const struct forward_exchange *f)
+{
+    char rule[512];
+    const struct fwd_decision *d = &f->rules;
+    size_t n = fwd_decision_text(rule, sizeof(rule), &f->conf->policy->http_access, d);
+    const char *what = d->answer == FWD_YES      ? "allowed"
+                       : d->answer == FWD_STUCK  ? "refused (a pattern gave up)"
+                       : d->answer == FWD_NEED_USER ? "refused (no user is known)"
+                                                    : "refused";
+    exchange_trace(x, d->rule ? &d->rule->pos : NULL, "http_access: %s by %.*s", what, (int)n, rule);
+    if (d->answer != FWD_YES)
+        exchange_log(x, LEVEL_ERROR, "%.*s is %s by http_access %.*s", SLICE_FMT(f->at.text), what, (int)n, rule);
+}
+
+int forward_decide(struct exchange *x)
+{
+    struct forward_exchange *f = x->proxy->forward;
+    const struct fwd_policy *p = f->conf->policy;
+    struct fwd_request v;
+    if (!p->http_access.n)
+        return OK;
+    forward_view(x, &v);
+    f->rules = fwd_decide(&p->http_access, &v);
+    f->undecided = f->rules.answer == FWD_NEED_ADDRESSES;
+    if (f->undecided)
+        return ERR_AGAIN;
+    tell(x, f);
+    return f->rules.answer == FWD_YES ? OK : refuse(x);
+}
+
+int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
+{
+    struct forward_exchange *f = x->proxy->forward;
+    f->addresses = v;
+    f->naddresses = n;
+    f->resolved = true;
+    int rc = f->undecided ? forward_decide(x) : OK;
+    f->resolved = false; /* `v` is the caller's */
+    return rc;
+}
+
+/* ---- load ---- */
+
+struct held_policy {
+    struct gen_cleanup cleanup;
+    struct fwd_policy policy;
+};
+
+static void let_go(struct gen_cleanup *c)
+{
+    fwd_policy_done(&container_of(c, struct held_policy, cleanup)->policy);
+}
+
+struct fwd_policy *forward_policy(struct conf_ctx *cf, void *conf)
+{
+    struct forward_conf *c = conf;
+    if (c->policy)
+        return c->policy;
+    struct held_policy *h = arena_new(cf->arena, struct held_policy);
+    if (!h)
+        return NULL;
+    int rc = fwd_policy_init(&h->policy, cf->arena, cf->bundle, cf->diag);
+    generation_cleanup(cf->gen, &h->cleanup, let_go);
+    if (rc == OK)
+        c->policy = &h->policy;
+    return c->policy;
+}
+
+int forward_line(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct fwd_policy *p = forward_policy(cf, conf);
+    return p ? fwd_policy_line(p, node) : ERR_NOMEM;
+}

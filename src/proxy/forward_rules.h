@@ -1,0 +1,49 @@
+/*
+ * Rules in Squid's language, as a forward block meets them: which lines it takes, and what they decide of an exchange.
+ *
+ * The language itself is compiled and decided in src/forward, which knows no exchange. Here the view that rules look at
+ * is made of one, and their answer becomes a verdict. A rule that looks at the target's addresses (`dst`) is asked
+ * again by the dial, with the addresses that will be connected to and no others: a name is resolved once, so no second
+ * answer of a hostile server can differ from the one that was judged.
+ */
+#ifndef PROXY_FORWARD_RULES_H
+#define PROXY_FORWARD_RULES_H
+
+#include "forward/squid_policy.h"
+#include "http/exchange.h"
+#include "proxy/endpoint.h"
+
+struct forward_conf;
+
+/* In the exchange's arena, from forward_select on. */
+struct forward_exchange {
+    const struct forward_conf *conf;
+    struct endpoint at; /* the target */
+    slice host;         /* of it, as rules see it: no brackets */
+    slice url;          /* as Squid shows it */
+    slice path;         /* with the query */
+    const struct addr *addresses;
+    uint32_t naddresses;
+    bool resolved;             /* addresses are those of the host, all of them */
+    bool undecided;            /* the rules need the addresses */
+    struct fwd_decision rules; /* of http_access */
+};
+
+/* Makes x->proxy->forward for the target. OK or ERR_NOMEM. */
+int forward_begin(struct exchange *x, const struct forward_conf *c, const struct endpoint *e);
+/* What rules look at; v is good while x lives, and x->proxy->forward must be there. */
+void forward_view(struct exchange *x, struct fwd_request *v);
+/*
+ * May the exchange go to its target? OK; ERR_AGAIN: the rules need the host's addresses, the dial asks by
+ * forward_judge; ERR_REFUSED: reply_set was called and the log says why; ERR_NOMEM.
+ */
+int forward_decide(struct exchange *x);
+/* With the addresses of the target. OK or as above, but not ERR_AGAIN. */
+int forward_judge(struct exchange *x, const struct addr *v, uint32_t n);
+
+/* At load: the policy of the block whose SCOPE_LOCATION configuration `conf` is, made at first use. NULL: no memory. */
+struct fwd_policy *forward_policy(struct conf_ctx *cf, void *conf);
+/* A directive's `set`: a line that src/forward compiles. */
+int forward_line(struct conf_ctx *cf, const struct conf_node *node, void *conf);
+
+#endif
