@@ -72,7 +72,7 @@ static enum h1_framing framing_of(const struct exchange *x, uint64_t *length)
     case BODY_UNKNOWN:
         break;
     }
-    return x->req.minor >= 1 ? H1_FRAME_CHUNKED : H1_FRAME_CLOSE;
+    return x->req.minor >= 1 && conf_of(x)->chunked ? H1_FRAME_CHUNKED : H1_FRAME_CLOSE;
 }
 
 static size_t head_size(const struct response *r)

@@ -40,7 +40,7 @@ struct client_location_conf {
     const struct bundle_entry *body_temp_dir; /* client_body_temp_path */
     uint32_t lingering_close;                 /* 0 off, 1 on, 2 always */
     uint64_t lingering_time, lingering_timeout;
-    bool tcp_nodelay, reset_timedout;
+    bool tcp_nodelay, reset_timedout, chunked;
     struct template limit_rate_after; /* a size; see http/pace.h */
     struct template server_field;     /* server_tokens: the Server field and the foot of error pages; empty: none */
 };

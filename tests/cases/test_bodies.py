@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from tools.backend import echo
+from tools.backend import echo, serve
 from tools.times import PATIENCE
 from tools.wire import chunked, lines
 
@@ -252,3 +252,15 @@ def test_an_answer_in_many_pieces_frees_its_backend_as_far_as_buffers_allow(hing
         c.send(lines("GET / HTTP/1.1", "Host: a"))
         assert sent.wait(PATIENCE)
         assert sha(c.response().body) == sha(body)
+
+
+def test_chunks_can_be_turned_off_for_old_clients(hinge, backend):
+    """chunked_transfer_encoding off: an answer without a length ends with its connection."""
+    origin = backend(serve(lambda req: lines("HTTP/1.1 200 OK", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n"))
+    h = hinge.http("server { listen %%port%%; location / { proxy_pass http://%%origin%%; } location /off { chunked_transfer_encoding off; proxy_pass http://%%origin%%; } }",
+                   origin=origin)
+    with h.connect() as c:
+        on = c.ask(lines("GET / HTTP/1.1", "Host: a"))
+        assert on.body == b"hello" and on["Transfer-Encoding"] == "chunked"
+        off = c.ask(lines("GET /off HTTP/1.1", "Host: a"))
+        assert off.body == b"hello" and "Transfer-Encoding" not in off and off["Connection"] == "close"
