@@ -99,9 +99,9 @@ static int parse_port(struct cli *c, const char *text, bool *used)
     c->demo_port = DEMO_PORT;
     if (!text || text[0] == '-')
         return OK;
-    /* the demonstration's backends take the three ports behind it */
-    if (slice_to_u64(slice_str(text), &v) < 0 || v < 1 || v > 65535 - 3)
-        return refuse("invalid port \"%s\": --demo takes a number from 1 to 65532", text);
+    /* the demonstration's backends and its forward proxy take the four ports behind it */
+    if (slice_to_u64(slice_str(text), &v) < 0 || v < 1 || v > 65535 - 4)
+        return refuse("invalid port \"%s\": --demo takes a number from 1 to 65531", text);
     c->demo_port = (uint16_t)v;
     *used = true;
     return OK;

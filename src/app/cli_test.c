@@ -70,7 +70,7 @@ static void test_demo(void **state)
     assert_int_equal(parse(&c, "--demo -e x"), OK);
     assert_int_equal(c.demo_port, 8080);
     assert_int_equal(parse(&c, "--demo 0"), ERR_SYNTAX);
-    assert_int_equal(parse(&c, "--demo 65533"), ERR_SYNTAX);
+    assert_int_equal(parse(&c, "--demo 65532"), ERR_SYNTAX);
     assert_int_equal(parse(&c, "--demo http"), ERR_SYNTAX);
 }
 

@@ -142,6 +142,7 @@ void version_help(struct strb *out)
              "  -g directives : set global directives out of configuration file\n"
              "  --strict      : with -t and at start: warnings are errors\n"
              "  --lenient     : repair a file whose lines stand outside of the blocks they need, and tell each repair\n"
-             "  --demo [port] : a reverse proxy on that port (8080) over three small backends, in the foreground\n"
+             "  --demo [port] : a reverse proxy on that port (8080) over three small backends, and a forward proxy (3128), in\n"
+             "                  the foreground\n"
              "  --docs        : print the manual of all directives, as Markdown\n");
 }
