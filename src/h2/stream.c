@@ -86,13 +86,20 @@ static size_t held(const struct h2_stream *s)
     return s->held ? s->held->len - s->held_at : 0;
 }
 
+/* How much may wait: the window that was announced, or the pipe where somebody gathers more than that in it. */
+static int64_t room_of(const struct h2_stream *s)
+{
+    size_t most = s->end.in->capacity < H2_WINDOW_MAX ? s->end.in->capacity : H2_WINDOW_MAX;
+    return most > s->c->window ? (int64_t)most : (int64_t)s->c->window;
+}
+
 /* Opens the window by as much as has left: not for a few bytes, and not when nothing more will come. */
 static void give_credit(struct h2_stream *s)
 {
     const struct pipe *p = s->end.in;
     if (s->ended_in || s->reset || !p)
         return;
-    int64_t waiting = (int64_t)(held(s) + p->queued - p->filed), goal = (int64_t)s->c->window - waiting;
+    int64_t waiting = (int64_t)(held(s) + p->queued - p->filed), goal = room_of(s) - waiting;
     if (goal - s->recv_window < s->c->window / 4 && (s->recv_window > s->c->window / 4 || goal <= s->recv_window))
         return;
     h2_out_u32(s->c, H2_WINDOW_UPDATE, s->id, (uint32_t)(goal - s->recv_window));

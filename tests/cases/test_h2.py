@@ -109,6 +109,14 @@ class TestRequests:
             assert c.answer(s).status == 200
         assert h.origin.requests[-1].body == b"z" * 500
 
+    @pytest.mark.parametrize("size", [300_000, 2_000_000], ids=["in memory", "in a file"])
+    def test_body_that_is_gathered_and_larger_than_the_window(self, site, size, tmp_path):
+        h = site(server="client_body_buffer_size 1m; client_max_body_size 0;")
+        (tmp_path / "body").write_bytes(b"x" * size)
+        out = subprocess.run(["curl", "-sS", "-m", "30", "--http2-prior-knowledge", "-T", tmp_path / "body", f"http://127.0.0.1:{h.ports['port']}/"],
+                             capture_output=True, text=True)
+        assert json.loads(out.stdout)["length"] == size, out
+
     def test_large_body_under_small_window(self, site):
         h = site(server="http2_body_preread_size 4k; client_max_body_size 1m;", location="proxy_request_buffering off;")
         with connect(h) as c:
