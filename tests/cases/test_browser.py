@@ -3,32 +3,20 @@
 The page asks for all that pages ask for: it is reached by a redirect, has a style sheet, a script, an image, fetches JSON, and submits
 a form. Its script writes what it saw into the document, which Chromium prints when nothing more is under way.
 """
-import contextlib
 import http.server
 import json
-import os
 import re
-import shutil
-import signal
 import socketserver
 import struct
-import subprocess
 import threading
 import urllib.parse
 import zlib
 from html import unescape
 
 import pytest
-from tools.times import SLOW
+from tools.browser import BROWSER, dom
 
-CHROMIUM = shutil.which("chromium")
-SECONDS = 150  # a cold start on two busy cores takes long
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM, reason="needs chromium"),
-    pytest.mark.skipif(SLOW > 1, reason="a browser is for the release build"),
-    pytest.mark.timeout(2 * SECONDS),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = BROWSER
 
 
 def png(width, height):
@@ -128,27 +116,6 @@ def site():
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def dom(url, home):
-    """The document as it is when nothing more is under way. Chromium runs in a process group of its own, which ends here."""
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
-               "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-pings",
-               f"--user-data-dir={home}/profile", "--virtual-time-budget=60000", "--dump-dom", url]
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
-                               start_new_session=True)
-    try:
-        out, err = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        _, err = process.communicate()
-        raise AssertionError(f"the browser did not end\n{err[-4000:]}") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # helpers that outlive it
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, err[-4000:]
-    return out
 
 
 def test_a_browser_shows_a_page(hinge, site, tmp_path):

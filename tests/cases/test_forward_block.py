@@ -62,9 +62,19 @@ def test_groups_of_the_configuration_are_no_targets(hinge, backend):
 
 
 @pytest.mark.parametrize("request_line, host", [("GET http://a.test/ HTTP/1.1", "b.test"), ("GET http://a.test/ HTTP/1.1", "a.test:81"),
-                                                 ("GET / HTTP/1.1", "a.test"), ("GET https://a.test/ HTTP/1.1", "a.test"), ("CONNECT a.test:443 HTTP/1.1", "b.test:443")])
+                                                 ("GET / HTTP/1.1", "a.test"), ("GET https://a.test/ HTTP/1.1", "a.test")])
 def test_what_is_no_request_for_a_proxy(hinge, request_line, host):
     assert proxy(hinge).ask(lines(request_line, f"Host: {host}", "Connection: close"), method=request_line.split()[0]).status == 400
+
+
+def test_host_of_a_tunnel_says_nothing(hinge, backend):
+    """Clients write the target's or the proxy's name there; it goes nowhere."""
+    origin = backend()
+    h = proxy(hinge, f"connect_ports {origin.port};")
+    for host in ("proxy.test:3128", "127.0.0.1", f"127.0.0.1:{origin.port}"):
+        with h.connect() as c:
+            c.send(lines(f"CONNECT 127.0.0.1:{origin.port} HTTP/1.1", f"Host: {host}"))
+            assert c.response("CONNECT").status == 200
 
 
 def test_a_loop_ends_at_the_first_turn(hinge):
