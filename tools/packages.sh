@@ -10,14 +10,15 @@ set -eu
 
 build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev
  libc-ares-dev libnghttp2-dev"
-test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl nginx-core openssl
- dnsmasq-base haproxy iproute2 nghttp2-client nghttp2-server python3 python3-h2 python3-httpx python3-pytest
- python3-pytest-timeout python3-pytest-xdist python3-websockets sslscan"
-bench="nginx-core haproxy libssl-dev python3 openssl"
+test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl git nginx-core openssl
+ dnsmasq-base haproxy iproute2 netcat-openbsd nghttp2-client nghttp2-server openssh-client openssh-server python3
+ python3-h2 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist python3-websockets sslscan wget"
+bench="nginx-core haproxy libssl-dev microsocks python3 openssl squid tinyproxy"
 lint="clang-format clang-tidy cppcheck"
 
-# Daemons that come along as test peers. They must neither start at installation nor at the next boot.
-daemons="nginx haproxy"
+# Daemons that come along as test peers, as PACKAGE or PACKAGE:SERVICE. They must neither start at installation nor at
+# the next boot.
+daemons="nginx haproxy squid tinyproxy microsocks openssh-server:ssh"
 
 say() {
     echo "packages: $*" >&2
@@ -86,7 +87,7 @@ mkdir "$work/path"
 fresh=""
 for d in $daemons; do
     case $missing in
-    *"$d"*) fresh="$fresh $d" ;;
+    *"${d%:*}"*) fresh="$fresh ${d#*:}" ;;
     esac
 done
 for helper in invoke-rc.d deb-systemd-invoke; do

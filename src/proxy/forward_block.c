@@ -45,7 +45,7 @@ static const char *wrong(const struct exchange *x, const struct forward_conf *c,
     if (!c->ruled && peer.sa.sa_family != AF_UNIX && !addr_is_loopback(&peer))
         return "no access rule lets in clients of other hosts";
     *status = 400;
-    if (r->host_differs)
+    if (r->host_differs && r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
         return "Host differs from the target";
     if (r->form == TARGET_ABSOLUTE && !slice_eq(r->scheme, SLICE("http")))
         return "the target's scheme is not http";
