@@ -5,7 +5,7 @@ the pid file as the ready signal, and signals to that pid. Each server has a dir
 SIGTERM with exit code 0, and neither its log nor its stderr may hold an alert, an emergency or a sanitizer's report.
 
 Configurations are templates: %%port%%, %%port2%%, ... become free loopback addresses (127.0.0.1:N, in `h.ports`), %%dir%% the server's
-directory, and any other %%name%% the keyword argument of that name, for instance a backend.
+directory, and any other %%name%% the keyword argument of that name, for instance a backend. host=...: where it runs (tools/namespaces.py).
 """
 import os
 import pathlib
@@ -46,8 +46,8 @@ BAD_SIGNS = re.compile(r"\[alert\]|\[emerg\]|fatal signal|exited on signal|" + S
 class Hinge:
     """One server: its directory, its process, its log."""
 
-    def __init__(self, text, binary=BINARY, **names):
-        self.binary = binary
+    def __init__(self, text, binary=BINARY, host=None, **names):
+        self.binary, self.host = binary, host
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hinge-"))
         self.dir.chmod(0o755)  # the engine gives up root and must still reach its own files
         self.names, self.ports, self.allowed = names, {}, []
@@ -104,7 +104,8 @@ class Hinge:
     # -- process
 
     def command(self, *args):
-        return [self.binary, "-p", f"{self.dir}/", "-c", "nginx.conf", "-e", "error.log", *args]
+        words = [self.binary, "-p", f"{self.dir}/", "-c", "nginx.conf", "-e", "error.log", *args]
+        return self.host.command(*words) if self.host else words
 
     def run(self, *args, check=None):
         """Runs the binary beside the server (-t, -s reload, ...) to its end; stdout and stderr are in the result."""
