@@ -110,7 +110,7 @@ void h1_conn_end_write(struct h1_conn *c)
 static ssize_t receive(struct h1_conn *c, char *dst, size_t want)
 {
     ssize_t n = h1_conn_recv(c, dst, want);
-    if (n == ERR_AGAIN || (n > 0 && (size_t)n < want && !c->hup))
+    if (n == ERR_AGAIN || (n > 0 && (size_t)n < want && !c->hup && !(c->tr && c->tr->more)))
         c->readable = false;
     if (n > 0)
         c->received += (uint64_t)n;

@@ -555,7 +555,7 @@ static ssize_t receive(struct h2_conn *c, char *dst, size_t cap)
         while (n < 0 && errno == EINTR);
         n = n == 0 ? ERR_CLOSED : n > 0 ? n : errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
     }
-    if (n == ERR_AGAIN || (n > 0 && (size_t)n < cap))
+    if (n == ERR_AGAIN || (n > 0 && (size_t)n < cap && !c->hup && !(c->tr && c->tr->more)))
         c->readable = false;
     return n;
 }
@@ -640,6 +640,8 @@ void h2_conn_io(struct h2_conn *c, unsigned events)
 {
     if (c->closed)
         return;
+    if (events & IO_HUP)
+        c->hup = true;
     if (c->failing) {
         c->readable = true;
         if (c->lingering && !c->nstreams)

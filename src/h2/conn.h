@@ -141,6 +141,7 @@ struct h2_conn {
     uint32_t control_burst, resets_burst;
     uint32_t frames, opened; /* of this wake-up */
     bool readable, blocked, closed, closing, greeted, flushing, goaway_sent, choked, peer_gone, failing;
+    bool hup; /* the peer has ended its stream, and no event will say so again */
     bool reading, lingering;
     uint8_t preface_at; /* bytes of the client's preface that have come */
 };

@@ -31,7 +31,8 @@ struct transport_ops {
     /*
      * As recv: > 0, ERR_AGAIN, ERR_CLOSED (the peer ended its stream in an orderly way), ERR_SYS (errno; ECONNRESET
      * also for a stream that was cut without its proper end). It fills `dst` as far as the socket has bytes, so that a
-     * short read means what it means on a socket: the kernel is empty, and tells when there is more.
+     * short read means what it means on a socket: the kernel is empty, and tells when there is more. But when the end,
+     * or an error, was read behind the bytes, `more` is set: no event will tell of that, the next read does.
      */
     ssize_t (*read)(struct transport *t, char *dst, size_t cap);
     /*
@@ -54,6 +55,7 @@ struct transport_ops {
 
 struct transport {
     const struct transport_ops *ops;
+    bool more; /* see read */
 };
 
 static inline void transport_free(struct transport *t)

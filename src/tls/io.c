@@ -367,8 +367,14 @@ ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
         errno = ENOMEM;
         return ERR_SYS;
     }
-    if (got)
+    if (got) {
+        t->more = io->ended || io->broken || (n < 0 && n != ERR_AGAIN);
         return (ssize_t)got;
+    }
+    if (io->broken) {
+        errno = EPROTO;
+        return ERR_SYS;
+    }
     if (n == ERR_CLOSED && !io->ended) {
         errno = ECONNRESET; /* cut without the end that the protocol has for it (RFC 8446 section 6.1) */
         return ERR_SYS;

@@ -137,6 +137,45 @@ def test_pieces_of_a_handshake(hinge):
     assert got.endswith(b"whole")
 
 
+@pytest.mark.parametrize("fin", [True, False], ids=["fin", "no fin"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("protocol, last", [("http/1.1", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), ("h2", b"\0\0\0\4\1\0\0\0\0")], ids=["http/1.1", "h2"])
+def test_the_end_comes_with_the_last_bytes(hinge, protocol, last, version, fin):
+    """The close of the client's stream stands in the segment that holds its last words: no event will tell of it later."""
+    h = hinge.http(f"server {{ listen %%port%% ssl; http2 on; {certificate().lines} return 200 x; }}")
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ctx = context(version=version)
+    ctx.set_alpn_protocols([protocol])
+    tls = ctx.wrap_bio(into, out, server_hostname="a.test")
+    with socket.create_connection(address(h), PATIENCE) as raw:
+        def exchange(step):
+            while True:
+                try:
+                    done = step()
+                except ssl.SSLWantReadError:
+                    done = None
+                if waiting := out.read():
+                    raw.sendall(waiting)
+                if done:
+                    return
+                into.write(raw.recv(65536))
+
+        exchange(lambda: tls.do_handshake() or True)
+        if protocol == "h2":
+            tls.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+            exchange(lambda: tls.read(65536))
+        tls.write(last)
+        with pytest.raises(ssl.SSLError):  # it is written, and wants to read theirs
+            tls.unwrap()
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        raw.sendall(out.read())
+        if fin:
+            raw.shutdown(socket.SHUT_WR)
+        else:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+        assert read_all(raw) or protocol == "h2", "what waits for its end is closed"
+
+
 def test_the_clear_on_a_tls_port(hinge):
     h = hinge.http(f"""server {{ listen %%port%% ssl; {certificate().lines} return 200 x; }}
                        server {{ listen %%port2%% ssl; {certificate().lines} error_page 497 =301 https://a.test$request_uri; return 200 x; }}""")
