@@ -16,6 +16,8 @@ enum {
     SMALL_TOTAL = 4 * SMALL_RECORD,
     SMALL_AFTER_MS = 1000, /* of silence */
     WHOLE_AT_MOST = 4096,
+    EVENTS_MOST = 100, /* messages of the protocol's own in a second: new keys, tickets, warnings */
+    EVENTS_MS = 1000,
 };
 
 /* ---- the memory that OpenSSL reads and writes ---- */
@@ -84,6 +86,27 @@ static BIO_METHOD *method(void)
     return m;
 }
 
+/*
+ * After the handshake a peer may still send what is no data (RFC 8446 section 4.6, KeyUpdate above all), each message
+ * with its work and none with an end: a read that waited for data would never come back from a peer that sends nothing
+ * else. So the rest of the input is dropped, and the connection with it.
+ */
+static void on_event(const SSL *ssl, int where, int ret)
+{
+    struct tls_io *io = SSL_get_app_data(ssl);
+    if (!io->done || !(where & (SSL_CB_EXIT | SSL_CB_ALERT)))
+        return;
+    uint64_t now = loop_now(io->w->loop);
+    if (now - io->events_at >= EVENTS_MS) {
+        io->events_at = now;
+        io->events = 0;
+    }
+    if (++io->events <= EVENTS_MOST)
+        return;
+    io->broken = true;
+    io->feed_n = 0;
+}
+
 int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_worker *w, SSL_CTX *ctx, int fd,
                 slice early)
 {
@@ -102,6 +125,7 @@ int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_w
     BIO_set_init(b, 1);
     SSL_set_bio(io->ssl, b, b);
     SSL_set_app_data(io->ssl, io);
+    SSL_set_info_callback(io->ssl, on_event);
     if (early.n) {
         io->kept = malloc(early.n);
         if (!io->kept)
@@ -157,8 +181,8 @@ bool tls_io_keep(struct tls_io *io)
         io->kept = NULL;
         return true;
     }
-    if (io->kept && io->feed >= io->kept && io->feed != io->w->in)
-        return true;
+    if (io->feed < io->w->in || io->feed >= io->w->in + TLS_IN)
+        return true; /* it is what was kept before */
     char *p = malloc(io->feed_n);
     if (!p)
         return false;
@@ -371,8 +395,8 @@ ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
         t->more = io->ended || io->broken || (n < 0 && n != ERR_AGAIN);
         return (ssize_t)got;
     }
-    if (io->broken) {
-        errno = EPROTO;
+    if (io->broken && n != ERR_SYS) {
+        errno = EPROTO; /* found behind what the call before has returned, or by a write */
         return ERR_SYS;
     }
     if (n == ERR_CLOSED && !io->ended) {

@@ -23,6 +23,8 @@ struct tls_io {
     size_t out_at, out_n, out_cap;
     char *why;
     uint64_t wrote;  /* mono ms of the last write */
+    uint64_t events_at;
+    uint32_t events; /* of OpenSSL since events_at, after the handshake */
     uint32_t small;  /* bytes that still go in small records */
     uint32_t record; /* largest record */
     bool blocked;    /* the kernel had no room for all of `out` */
