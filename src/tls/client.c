@@ -181,7 +181,8 @@ static int client_handshake(struct transport *t)
 {
     struct tls_client *c = client_of(t);
     int rc = tls_io_handshake(t);
-    if (rc == ERR_SYNTAX && SSL_get_verify_result(c->io.ssl) != X509_V_OK) {
+    bool checked = SSL_get_verify_mode(c->io.ssl) != SSL_VERIFY_NONE;
+    if (rc == ERR_SYNTAX && checked && SSL_get_verify_result(c->io.ssl) != X509_V_OK) {
         char text[160];
         snprintf(text, sizeof(text), "upstream SSL certificate verify error: (%ld:%s)",
                  SSL_get_verify_result(c->io.ssl), X509_verify_cert_error_string(SSL_get_verify_result(c->io.ssl)));
@@ -225,8 +226,9 @@ struct transport *tls_client_new(struct tls_worker *w, int fd, const struct tls_
                                  const char **why)
 {
     struct tls_context *ctx = tls_context_for(w, o->key, make_origin, o);
-    struct tls_client *c = ctx && ctx->ctx ? calloc(1, sizeof(*c)) : NULL;
-    *why = ctx && !ctx->ctx ? ctx->why : "no memory";
+    bool nameless = o->verify && (!name.n || name.p[0] == '.'); /* to OpenSSL: any name, any name below */
+    struct tls_client *c = ctx && ctx->ctx && !nameless ? calloc(1, sizeof(*c)) : NULL;
+    *why = ctx && !ctx->ctx ? ctx->why : nameless ? "proxy_ssl_verify has no name to check" : "no memory";
     if (!c)
         return NULL;
     if (tls_io_init(&c->io, &client_ops, w, ctx->ctx, fd, SLICE_NONE) != OK || !set_name(c->io.ssl, o, name) ||

@@ -40,6 +40,16 @@ def test_names_and_verification(hinge):
     h.wait_log("verify error: .*self-signed certificate")
 
 
+def test_a_name_that_comes_to_nothing_is_no_leave_to_skip_it(hinge):
+    a = certificate("a.test")
+    h = pair(hinge, f"""location / {{ proxy_pass https://%%port2%%; proxy_ssl_verify on; proxy_ssl_trusted_certificate {a.cert};
+                                      proxy_ssl_name $arg_name; }}""")
+    assert h.get("/?name=a.test").status == 200
+    for wrong in ("", ".test", ":443", "[]"):
+        assert h.get(f"/?name={wrong}").status == 502, wrong
+    h.wait_log("proxy_ssl_verify has no name to check")
+
+
 def test_connections_are_shared_within_one_policy_only(hinge):
     h = pair(hinge, """location /a { proxy_pass https://group; } location /b { proxy_pass https://group; proxy_ssl_name other; }
                        location /c { proxy_pass https://group; proxy_ssl_protocols TLSv1.2; }""")
