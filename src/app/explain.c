@@ -1,14 +1,16 @@
 #include "app/explain.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "app/program.h"
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "h1/parse.h"
+#include "proxy/dial.h"
 #include "proxy/http_block.h"
+#include "proxy/proxy.h"
 #include "proxy/run.h"
 
 enum { TURNS_MAX = 50, TURN_MS = 100 };
@@ -65,6 +67,10 @@ static void on_trace(struct trace *t, struct exchange *x, const struct conf_pos 
 static void tell_server(struct exchange *x)
 {
     const struct server *s = route_server(x->client->listener, x, x->req.host);
+    if (s->forward) {
+        explain_say("block", SLICE("forward"), &s->pos);
+        return;
+    }
     explain_sayf("server", &s->pos, "\"%.*s\" for host \"%.*s\"%s", SLICE_FMT(s->name), SLICE_FMT(x->req.host),
                  s == x->client->listener->default_server ? " (the default of this address)" : "");
 }
@@ -79,7 +85,7 @@ static void tell_pass(struct exchange *x)
 static void tell_location(struct exchange *x)
 {
     const struct location *l = x->pass.loc;
-    if (l == world.told)
+    if (l == world.told || (x->server->forward && !l->name.n))
         return;
     world.told = l;
     if (l == x->server->base || !l->name.n)
@@ -111,7 +117,8 @@ static bool before(struct exchange *x, enum step at)
     case STEP_BODY: /* from here on, bytes would move */
         explain_body(x);
         explain_origin(x);
-        tell_additions(x);
+        if (!x->proxy->tunnel)
+            tell_additions(x);
         return false;
     case STEP_DELIVER:
         explain_answer(x, true);
@@ -198,7 +205,9 @@ static int explain_exchange(slice head)
     exchange_start(x);
     for (unsigned i = 0; i < TURNS_MAX && !world.done; i++)
         loop_turn(&world.w.loop, TURN_MS);
-    if (!world.done)
+    if (!world.done && x->proxy && x->proxy->dial && !x->proxy->upstream)
+        explain_sayf("waits", NULL, "for DNS, which is not asked: --to ADDRESS says what to take for its answer");
+    else if (!world.done)
         explain_sayf("waits", NULL, "for something that only a server under way can get");
     return OK;
 }
@@ -248,17 +257,39 @@ static void list_listeners(const struct generation *g, const char *named, uint16
     fputc('\n', stderr);
 }
 
-/* The named address, else the first with the URL's port, else (port 0) the first. */
-static const struct listener_conf *choose_listener(const struct generation *g, const char *named, uint16_t port)
+/* By "ADDRESS:PORT" as it is listened on, or by a number: the first with that port. */
+static bool is_named(const char *named, slice key, uint16_t port)
 {
-    for (struct bundle_entry *e = bundle_first(g->bundle); e; e = e->next) {
-        struct addr a;
-        if (e->kind != BUNDLE_LISTEN || addr_parse(e->key, &a) != OK)
-            continue;
-        if (named ? slice_eq(e->key, slice_str(named)) : port == 0 || addr_port(&a) == port)
-            return route_listener(g, e->key);
+    uint64_t n;
+    return slice_eq(key, slice_str(named)) || (slice_to_u64(slice_str(named), &n) == OK && n == port);
+}
+
+/* Does a request for the URL come by this listener? Servers have the URL's port; proxies are asked for what is not
+ * there. */
+static bool suits(const struct explain_url *u, const struct listener_conf *l, uint16_t port, bool proxies)
+{
+    if (proxies || u->tunnel)
+        return proxies && l->default_server->forward;
+    return port == u->port && !l->default_server->forward;
+}
+
+/* The one that is named, else one that suits, else (for a path or a tunnel) the first. */
+static const struct listener_conf *choose_listener(const struct generation *g, const char *named,
+                                                   const struct explain_url *u)
+{
+    for (int turn = 0; turn < 3; turn++) {
+        for (struct bundle_entry *e = bundle_first(g->bundle); e; e = e->next) {
+            struct addr a;
+            if (e->kind != BUNDLE_LISTEN || addr_parse(e->key, &a) != OK)
+                continue;
+            const struct listener_conf *l = route_listener(g, e->key);
+            if (named       ? is_named(named, e->key, addr_port(&a))
+                : turn == 2 ? u->path || u->tunnel
+                            : !u->path && suits(u, l, addr_port(&a), turn == 1))
+                return l;
+        }
     }
-    list_listeners(g, named, port);
+    list_listeners(g, named, u->port);
     return NULL;
 }
 
@@ -297,24 +328,47 @@ static int compile(const struct explain_args *a, int argc, char **argv, struct g
     return rc == OK ? program_compile(&world.program, g) : rc;
 }
 
-static int explain(const struct explain_args *a, slice head, uint16_t port, int argc, char **argv)
+/* What the trace takes for granted. */
+static bool set_suppositions(const struct explain_args *a)
 {
+    static struct addr to;
+    if (a->user && !strchr(a->user, ':'))
+        world.trace.user = slice_str(a->user);
+    if (!a->to)
+        return true;
+    if (addr_parse(slice_str(a->to), &to) != OK || to.sa.sa_family == AF_UNIX) {
+        fprintf(stderr, "hinge: explain: no address: \"%s\"\n", a->to);
+        return false;
+    }
+    world.trace.to = &to;
+    return true;
+}
+
+static int explain(const struct explain_args *a, const struct explain_url *u, int argc, char **argv)
+{
+    struct strb head;
     if (compile(a, argc, argv, &world.generation) < 0)
         return 1;
     struct generation *g = world.generation;
     world.client.fd = -1;
-    world.client.listener = choose_listener(g, a->listen, port);
-    if (!world.client.listener || !set_peer(a->from ? a->from : "127.0.0.1"))
+    world.client.listener = choose_listener(g, a->listen, u);
+    if (!world.client.listener || !set_peer(a->from ? a->from : "127.0.0.1") || !set_suppositions(a))
         return 1;
     set_local(world.client.listener->key);
-    return make_worker(g) == OK && explain_exchange(head) == OK && fflush(stdout) == 0 ? 0 : 1;
+    strb_init(&head, 1 << 20);
+    int rc = explain_head(a, u, world.client.listener->default_server->forward, &head);
+    if (rc == OK)
+        rc = make_worker(g);
+    if (rc == OK)
+        rc = explain_exchange(strb_slice(&head));
+    strb_done(&head);
+    return rc == OK && fflush(stdout) == 0 ? 0 : 1;
 }
 
 int explain_main(const struct app *app, int argc, char **argv)
 {
     struct explain_args args;
-    struct strb head;
-    uint16_t port;
+    struct explain_url url;
     world.app = app;
     if (explain_args(&args, argc, argv) < 0)
         return 1;
@@ -322,8 +376,5 @@ int explain_main(const struct app *app, int argc, char **argv)
         explain_usage();
         return 0;
     }
-    strb_init(&head, 1 << 20);
-    int code = explain_head(&args, &head, &port) == OK ? explain(&args, strb_slice(&head), port, argc, argv) : 1;
-    strb_done(&head);
-    return code;
+    return explain_url(&args, &url) == OK ? explain(&args, &url, argc, argv) : 1;
 }

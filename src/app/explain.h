@@ -24,15 +24,26 @@ enum { EXPLAIN_FIELDS = 64 };
 struct explain_args {
     bool help, lenient;
     const char *conf, *prefix, *globals;
-    const char *method, *url, *from, *listen;
+    const char *method, *url, *from, *listen, *user, *to;
     const char *fields[EXPLAIN_FIELDS];
     unsigned nfields;
 };
 
 /* OK, or ERR_SYNTAX after telling stderr why. */
 int explain_args(struct explain_args *a, int argc, char **argv);
-/* The request's head as a client would send it, and the port that the URL names. OK, or ERR_SYNTAX after telling. */
-int explain_head(const struct explain_args *a, struct strb *head, uint16_t *port);
+
+/* What the URL says. */
+struct explain_url {
+    slice authority, target; /* of a path alone: "localhost"; of a tunnel, both HOST:PORT */
+    uint16_t port;           /* 0: none is named, as for a path alone */
+    bool tls, tunnel, path;  /* https://; CONNECT; a path alone */
+    bool has_port;           /* the authority names it */
+};
+
+/* OK, or ERR_SYNTAX after telling. */
+int explain_url(const struct explain_args *a, struct explain_url *u);
+/* The request's head as a client would send it to a server or to a forward proxy. OK or ERR_NOMEM. */
+int explain_head(const struct explain_args *a, const struct explain_url *u, bool forward, struct strb *head);
 void explain_usage(void);
 
 /* ---- app/explain_print.c ---- */

@@ -123,13 +123,21 @@ static void say_head(const struct exchange *x)
 void explain_origin(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
-    explain_sayf(p->tunnel ? "tunnels to" : "passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s",
-                 SLICE_FMT(p->upstream->name),
-                 p->upstream->balance && p->upstream->balance->name[0] ? p->upstream->balance->name : "round robin");
+    if (p->forward)
+        explain_sayf(p->tunnel ? "tunnels to" : "passes to", NULL, "%.*s", SLICE_FMT(p->upstream->name));
+    else
+        explain_sayf(p->tunnel ? "tunnels to" : "passes to", &p->conf->node->pos, "upstream \"%.*s\", balanced by %s",
+                     SLICE_FMT(p->upstream->name),
+                     p->upstream->balance && p->upstream->balance->name[0] ? p->upstream->balance->name
+                                                                           : "round robin");
     if (!p->upstream->implicit && p->upstream->pos.file)
         explain_say("upstream", p->upstream->name, &p->upstream->pos);
-    say_peers(&p->upstream->primary, "server");
-    say_peers(&p->upstream->backup, "backup");
+    for (uint32_t i = 0; p->forward && i < p->upstream->primary.n; i++)
+        explain_sayf("", NULL, "  at %.*s", SLICE_FMT(p->upstream->primary.peers[i].text));
+    if (!p->forward) {
+        say_peers(&p->upstream->primary, "server");
+        say_peers(&p->upstream->backup, "backup");
+    }
     x->known = VAR_UPSTREAM;
     const struct peer *peer = upstream_pick(p->upstream, &p->tried, loop_now(&x->w->loop));
     if (!peer) {

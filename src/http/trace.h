@@ -9,12 +9,15 @@
 
 #include "base/slice.h"
 #include "conf/tree.h"
+#include "net/addr.h"
 
 struct exchange;
 
 struct trace {
     /* `pos` may be NULL: no line of the configuration decided. `text` is good during the call only. */
     void (*line)(struct trace *t, struct exchange *x, const struct conf_pos *pos, slice text);
+    slice user;            /* taken for somebody who has given the password; none: passwords are asked for */
+    const struct addr *to; /* taken for what DNS answers; NULL: names are not resolved */
 };
 
 /* Use exchange_trace. */

@@ -150,6 +150,15 @@ static int credentials(struct exchange *x, struct basic *given)
     return rc;
 }
 
+/* Explained for a user whose password nobody has to know for it. */
+static enum verdict assume(struct exchange *x, const struct auth_basic *c)
+{
+    x->slots[SLOT_USER] = &x->trace->user;
+    exchange_trace(x, &c->realm.node->pos, "auth_basic: \"%.*s\" is taken to have given the password",
+                   SLICE_FMT(x->trace->user));
+    return VERDICT_ALLOW;
+}
+
 static enum verdict begin(struct exchange *x, const struct auth_basic *c)
 {
     struct basic given;
@@ -158,6 +167,8 @@ static enum verdict begin(struct exchange *x, const struct auth_basic *c)
         return VERDICT_DROP;
     if (slice_eq(realm, SLICE("off")))
         return VERDICT_NEXT;
+    if (unlikely(x->trace != NULL) && x->trace->user.p)
+        return assume(x, c);
     int rc = credentials(x, &given);
     if (rc == ERR_NOTFOUND) {
         exchange_trace(x, &c->realm.node->pos, "auth_basic \"%.*s\": no password was given", SLICE_FMT(realm));

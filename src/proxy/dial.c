@@ -48,6 +48,8 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
         exchange_trace(x, NULL, "the target %.*s is refused: %s", SLICE_FMT(d->at.text), why);
         return refuse(d, bad);
     }
+    if (d->rules.guarded)
+        exchange_trace(x, NULL, "the guard: %.*s may be reached", (int)first_len, first);
     d->upstream = upstream_of_addresses(&x->arena, d->at.text, v, n);
     return d->upstream ? OK : refuse(d, 500);
 }
@@ -88,6 +90,21 @@ static void let_go(struct x_hold *h, struct exchange *x)
     dial_drop(container_of(h, struct dial, hold));
 }
 
+/* `to`: what is to be taken for DNS's answer, or NULL. */
+static int suppose(struct dial *d, const struct addr *to)
+{
+    if (!to) {
+        exchange_trace(d->x, NULL, "where %.*s leads is known only when DNS was asked", SLICE_FMT(d->at.host));
+        return ERR_AGAIN;
+    }
+    struct addr one = *to;
+    addr_set_port(&one, d->at.port);
+    char text[ADDR_TEXT_MAX];
+    size_t n = addr_text_ip(text, &one);
+    exchange_trace(d->x, NULL, "%.*s is taken to lead to %.*s", SLICE_FMT(d->at.host), (int)n, text);
+    return to_addresses(d, &one, 1);
+}
+
 int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rules, const struct endpoint *e)
 {
     *d = (struct dial){ .x = x, .rules = *rules, .at = *e, .pass = x->passes };
@@ -99,10 +116,8 @@ int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rule
         exchange_log(x, LEVEL_ERROR, "no resolver defined to resolve %.*s", SLICE_FMT(e->host));
         return refuse(d, 502);
     }
-    if (x->trace) { /* nothing is asked for an explanation */
-        exchange_trace(x, NULL, "where %.*s leads is known only when DNS was asked", SLICE_FMT(e->host));
-        return ERR_AGAIN;
-    }
+    if (x->trace) /* nothing is asked for an explanation */
+        return suppose(d, x->trace->to);
     if (resolver_ask(x->w->resolvers, rules->resolver, e->host, rules->timeout, &d->ask, on_answer) == OK)
         return resolved(d);
     d->waiting = true;

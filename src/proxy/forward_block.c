@@ -35,8 +35,16 @@ static enum verdict refuse(struct exchange *x, unsigned status, const char *why)
     return fail(x, status);
 }
 
+static bool tunnel_port(struct exchange *x, const struct forward_conf *c)
+{
+    bool named = port_list_has(&c->connect_ports, x->req.port);
+    exchange_trace(x, c->ports_line ? &c->ports_line->pos : NULL, "connect_ports %s port %u",
+                   named ? "names" : "does not name", x->req.port);
+    return named;
+}
+
 /* What is wrong with it, if anything. */
-static const char *wrong(const struct exchange *x, const struct forward_conf *c, unsigned *status)
+static const char *wrong(struct exchange *x, const struct forward_conf *c, unsigned *status)
 {
     const struct request *r = &x->req;
     struct addr peer;
@@ -44,13 +52,15 @@ static const char *wrong(const struct exchange *x, const struct forward_conf *c,
     *status = 403;
     if (!c->ruled && peer.sa.sa_family != AF_UNIX && !addr_is_loopback(&peer))
         return "no access rule lets in clients of other hosts";
+    if (!c->ruled)
+        exchange_trace(x, NULL, "no access rule stands here: clients of this machine may come in");
     *status = 400;
     if (r->host_differs && r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
         return "Host differs from the target";
     if (r->form == TARGET_ABSOLUTE && !slice_eq(r->scheme, SLICE("http")))
         return "the target's scheme is not http";
     *status = 403;
-    if (r->form == TARGET_AUTHORITY && !port_list_has(&c->connect_ports, r->port))
+    if (r->form == TARGET_AUTHORITY && !tunnel_port(x, c))
         return "connect_ports does not name the port";
     return NULL;
 }
@@ -277,7 +287,9 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
 
 static int set_ports(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    return port_list_read(cf, node, &((struct forward_conf *)conf)->connect_ports);
+    struct forward_conf *c = conf;
+    c->ports_line = node;
+    return port_list_read(cf, node, &c->connect_ports);
 }
 
 static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT },

@@ -13,6 +13,7 @@ enum hiding { HIDING_TRANSPARENT, HIDING_ANONYMOUS, HIDING_ELITE };
 /* SCOPE_LOCATION */
 struct forward_conf {
     struct port_list connect_ports;
+    const struct conf_node *ports_line; /* NULL: the default */
     uint32_t hiding; /* enum hiding */
     bool allow_open, pac;
     const struct resolver_conf *system; /* for blocks without `resolver` */

@@ -72,8 +72,8 @@ static void tell(struct exchange *x, const struct forward_exchange *f)
     char rule[512];
     const struct fwd_decision *d = &f->rules;
     size_t n = fwd_decision_text(rule, sizeof(rule), &f->conf->policy->http_access, d);
-    const char *what = d->answer == FWD_YES      ? "allowed"
-                       : d->answer == FWD_STUCK  ? "refused (a pattern gave up)"
+    const char *what = d->answer == FWD_YES         ? "allowed"
+                       : d->answer == FWD_STUCK     ? "refused (a pattern gave up)"
                        : d->answer == FWD_NEED_USER ? "refused (no user is known)"
                                                     : "refused";
     exchange_trace(x, d->rule ? &d->rule->pos : NULL, "http_access: %s by %.*s", what, (int)n, rule);
@@ -91,8 +91,10 @@ int forward_decide(struct exchange *x)
     forward_view(x, &v);
     f->rules = fwd_decide(&p->http_access, &v);
     f->undecided = f->rules.answer == FWD_NEED_ADDRESSES;
-    if (f->undecided)
+    if (f->undecided) {
+        exchange_trace(x, NULL, "http_access is decided by the addresses of %.*s", SLICE_FMT(f->host));
         return ERR_AGAIN;
+    }
     tell(x, f);
     return f->rules.answer == FWD_YES ? OK : refuse(x);
 }

@@ -176,3 +176,121 @@ def test_a_wrong_configuration_is_told(hinge):
 def test_lenient_repairs_here_too(hinge):
     h = hinge.prepare("server { listen %%port%%; return 200 hello; }")
     assert "body       hello" in h.explain("--lenient", "/", check=0).stdout
+
+
+FORWARD = """
+events { }
+http {
+    server { listen %%port%%; return 200 reverse; }
+    forward {
+        listen %%port2%%;
+        connect_ports 443 8443;
+        acl social dstdomain .social.example;
+        acl inner dst 93.184.216.0/24;
+        acl tom proxy_auth tom;
+        acl here src 127.0.0.1 192.168.0.0/16;
+        http_access deny social;
+        http_access deny inner !tom;
+        http_access allow here;
+        http_access deny all;
+        %%more%%
+    }
+}
+"""
+USERS = "auth_basic staff; auth_basic_user_file users;"
+
+
+class TestForward:
+    """A forward block is asked as a proxy is, and nobody is asked for a name."""
+
+    @pytest.fixture
+    def explain(self, hinge):
+        h = hinge.prepare(FORWARD, more="")
+        h.write("users", "tom:{PLAIN}secret\n")
+        (h.dir / "users").chmod(0o600)
+
+        def start(*args, more="", check=0):
+            h.write("nginx.conf", FORWARD, more=more)
+            return h.explain(*args, check=check).stdout
+        start.ports = h.ports
+        return start
+
+    def test_a_whole_url(self, explain):
+        out = explain("--to", "8.8.8.8", "http://a.example/x?y")
+        assert "request    GET http://a.example/x?y HTTP/1.1\n             Host: a.example\n" in out
+        assert f"listener   127.0.0.1:{explain.ports['port2']}\n" in out and "block      forward\n" in out and "location" not in out
+        assert "http_access is decided by the addresses of a.example" in out and "a.example is taken to lead to 8.8.8.8" in out
+        assert "http_access: allowed by" in out and "the guard: 8.8.8.8 may be reached" in out
+        assert "passes to  a.example:80\n             at 8.8.8.8:80\n" in out and "sends      GET /x?y HTTP/1." in out
+        assert places(out) == [6, 5, 14]
+
+    @pytest.mark.parametrize("args, request_line, line", [
+        (["https://a.example/x"], "CONNECT a.example:443 HTTP/1.1", "Host: a.example:443"),
+        (["https://a.example:8443/"], "CONNECT a.example:8443 HTTP/1.1", "Host: a.example:8443"),
+        (["https://[2606:4700::1111]/"], "CONNECT [2606:4700::1111]:443 HTTP/1.1", "Host: [2606:4700::1111]:443"),
+        (["CONNECT", "a.example:443"], "CONNECT a.example:443 HTTP/1.1", "Host: a.example:443"),
+    ])
+    def test_tunnels(self, explain, args, request_line, line):
+        out = explain("--to", "8.8.8.8", *args)
+        assert f"request    {request_line}\n             {line}\n" in out
+        assert re.search(r"connect_ports names port \d+\n +at \S+:7: connect_ports 443 8443;", out)
+        assert "tunnels to " in out and "answers    200 as soon as" in out and "sends" not in out
+
+    def test_a_port_that_is_not_named(self, explain):
+        out = explain("CONNECT", "a.example:25")
+        assert "connect_ports does not name port 25\n" in out and "answers    403" in out and places(out) == [6, 5, 7]
+
+    def test_a_rule_that_refuses(self, explain):
+        out = explain("http://www.social.example/")
+        assert "http_access: refused by" in out and "answers    403" in out and places(out) == [6, 5, 12]
+        assert "http_access: refused by" in explain("--from", "10.0.0.1", "http://1.2.3.4/")
+        assert "http_access: allowed by" in explain("--from", "192.168.3.4", "http://1.2.3.4/")
+
+    def test_what_dns_would_have_to_say(self, explain):
+        out = explain("http://a.example/")
+        assert "http_access is decided by the addresses of a.example" in out and "waits      for DNS" in out and "--to ADDRESS" in out
+
+    def test_the_guard(self, explain):
+        out = explain("--to", "10.0.0.5", "http://a.example/")
+        assert "http_access: allowed by" in out and "the target a.example:80 is refused: private" in out and "answers    403" in out
+        assert "the guard: 10.0.0.5 may be reached" in explain("--to", "10.0.0.5", "http://a.example/", more="egress_allow 10.0.0.0/8;")
+
+    def test_users(self, explain):
+        url = "http://93.184.216.34/"
+        assert "answers    407" in explain(url, more=USERS)
+        assert '"tom" is taken to have given the password' in (out := explain("--user", "tom", url, more=USERS)) and "allowed by" in out
+        assert '"eve" is taken to have given the password' in (out := explain("--user", "eve", url, more=USERS)) and "refused by" in out
+        assert '"tom" has given the password' in (out := explain("--user", "tom:secret", url, more=USERS)) and "sends" in out
+        assert "secret" not in out.partition("from ")[2], "what was given is shown where it was given"
+        assert "answers    407" in explain("--user", "tom:wrong", url, more=USERS)
+
+    def test_loopback_only(self, hinge):
+        h = hinge.prepare_http("forward { listen %%port%%; }")
+        assert "no access rule stands here: clients of this machine may come in" in h.explain("http://8.8.8.8/", check=0).stdout
+        assert "answers    403" in (out := h.explain("--from", "10.0.0.1", "http://8.8.8.8/", check=0).stdout) and "clients of other hosts" in out
+
+    def test_where_it_comes_in(self, explain):
+        out = explain("/x")
+        assert f"listener   127.0.0.1:{explain.ports['port']}\n" in out and "GET /x HTTP/1.1" in out
+        out = explain(f"http://a.example:{explain.ports['port']}/x")
+        assert "GET /x HTTP/1.1" in out and "body       reverse" in out
+        out = explain("--listen", str(explain.ports["port2"]), "--to", "8.8.8.8", f"http://a.example:{explain.ports['port']}/x")
+        assert f"GET http://a.example:{explain.ports['port']}/x HTTP/1.1" in out and "block      forward" in out
+        out = explain("--listen", str(explain.ports["port2"]), "/proxy.pac", more="proxy_pac on;")
+        assert "FindProxyForURL" in out
+
+    def test_host_that_differs(self, explain):
+        assert "Host differs from the target" in explain("-H", "Host: b.example", "http://a.example/")
+
+    def test_no_address(self, hinge):
+        h = hinge.prepare_http("forward { listen %%port%%; }")
+        assert 'no address: "nonsense"' in h.explain("--to", "nonsense", "http://a/", check=1).stderr
+
+
+def test_a_user_of_a_server(hinge):
+    h = hinge.prepare_http("server { listen %%port%%; auth_basic x; auth_basic_user_file users; "
+                           "location / { proxy_pass http://127.0.0.1:9; proxy_set_header X-User $remote_user; } }")
+    h.write("users", "tom:{PLAIN}s\n")
+    assert "X-User: tom\n" in h.explain("--user", "tom", "/", check=0).stdout
+    out = h.explain("--user", "tom:s", "/", check=0).stdout
+    assert "X-User: tom\n" in out and "Authorization: Basic dG9tOnM=\n" in out
