@@ -68,7 +68,7 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
 /* For the proxy itself. */
 static enum verdict own_request(struct exchange *x, const struct forward_conf *c)
 {
-    int rc = c->pac && (x->req.method == METHOD_GET || x->req.method == METHOD_HEAD) ? forward_pac(x) : ERR_NOTFOUND;
+    int rc = c->pac && (x->req.method == METHOD_GET || x->req.method == METHOD_HEAD) ? forward_pac(x, c->pac) : ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND)
         return refuse(x, 400, "the target names no host");
     return rc == OK ? VERDICT_REPLY : VERDICT_DROP;
@@ -364,10 +364,13 @@ static const struct directive directives[] = {
              "addresses. On: they are taken." },
     { .name = "proxy_pac",
       HERE(pac),
-      .type = CONF_FLAG,
-      .def = "off",
-      .usage = "proxy_pac on | off;",
-      .doc = "On: /proxy.pac and /wpad.dat are answered with a PAC file that names this proxy as the request did." },
+      .type = CONF_CUSTOM,
+      .size = sizeof(struct pac *),
+      .set = forward_pac_line,
+      .usage = "proxy_pac FILE | on | off;",
+      .doc = "/proxy.pac and /wpad.dat are answered with a PAC file: with FILE as it was when the configuration was "
+             "loaded, or (on) with one that names this proxy as the request did. off, the default: with 400. A "
+             "relative FILE is looked for beside the configuration file." },
 };
 
 struct feature forward_feature = {

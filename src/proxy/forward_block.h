@@ -15,7 +15,8 @@ struct forward_conf {
     struct port_list connect_ports;
     const struct conf_node *ports_line; /* NULL: the default */
     uint32_t hiding; /* enum hiding */
-    bool allow_open, pac;
+    bool allow_open;
+    const struct pac *pac; /* NULL: none is served */
     const struct resolver_conf *system; /* for blocks without `resolver` */
     struct fwd_policy *policy;          /* the lines in Squid's language; never NULL once the block is read */
     bool ruled;                         /* some access rule stands here; else loopback clients only */
@@ -29,7 +30,11 @@ extern struct feature forward_feature;
  */
 int forward_check(struct conf_ctx *cf, struct http_main *m);
 
-/* proxy/forward_pac.c: answers /proxy.pac and /wpad.dat. ERR_NOTFOUND: another path. OK: reply_set was called. */
-int forward_pac(struct exchange *x);
+/* ---- proxy/forward_pac.c ---- */
+
+/* Answers /proxy.pac and /wpad.dat. ERR_NOTFOUND: another path. OK: reply_set was called. */
+int forward_pac(struct exchange *x, const struct pac *p);
+/* The directive: proxy_pac FILE | on | off. */
+int forward_pac_line(struct conf_ctx *cf, const struct conf_node *node, void *conf);
 
 #endif

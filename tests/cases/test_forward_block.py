@@ -1,5 +1,6 @@
 """forward { }: absolute form, CONNECT, who may come in, what targets are told."""
 import base64
+import re
 import subprocess
 
 import pytest
@@ -169,6 +170,30 @@ def test_pac(hinge):
     got = h.ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close"))
     assert got.status == 200 and "FindProxyForURL" in got.text and "PROXY proxy.test:" in got.text
     assert proxy(hinge).ask(lines("GET /wpad.dat HTTP/1.1", "Host: proxy.test", "Connection: close")).status == 400
+
+
+def test_a_pac_file_of_ones_own(hinge):
+    text = "// ours\nfunction FindProxyForURL(url, host) { return host == 'inside' ? 'DIRECT' : 'PROXY proxy.test:3128'; }\n"
+    h = hinge.prepare_http("forward { listen %%port%%; proxy_pac own.pac; }")
+    h.write("own.pac", text)
+    h.start()
+    for path in ("/proxy.pac", "/wpad.dat"):
+        got = h.ask(lines(f"GET {path} HTTP/1.1", "Host: wpad", "Connection: close"))
+        assert got.status == 200 and got.text == text and got["Content-Type"] == "application/x-ns-proxy-autoconfig"
+    assert h.ask(lines("HEAD /proxy.pac HTTP/1.0"), method="HEAD")["Content-Length"] == str(len(text)), "no Host is needed"
+    h.write("own.pac", text.replace("ours", "news"))
+    h.reload_until(lambda: "news" in h.ask(lines("GET /proxy.pac HTTP/1.1", "Host: wpad", "Connection: close")).text)
+
+
+def test_pac_files_that_are_none(hinge):
+    h = hinge.prepare_http("forward { listen %%port%%; proxy_pac own.pac; }")
+    assert re.search(r'cannot read "\S+/own.pac": No such file', h.run("-t", check=1).stderr)
+    h.write("own.pac", "")
+    assert "no FindProxyForURL is in this file" in h.run("-t", check=0).stderr
+    h.write("own.pac", "x" * ((1 << 20) + 1))
+    assert "more than 1 MB" in h.run("-t", check=1).stderr
+    off = proxy(hinge, "proxy_pac off;")
+    assert off.ask(lines("GET /proxy.pac HTTP/1.1", "Host: a", "Connection: close")).status == 400
 
 
 def test_clients_of_other_hosts_need_a_rule(hinge, backend):
