@@ -36,3 +36,17 @@ ptrdiff_t base64_decode(char *dst, slice text)
         return ERR_SYNTAX;
     return (ptrdiff_t)n;
 }
+
+size_t base64_encode(char *dst, slice bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t n = 0;
+    for (size_t i = 0; i < bytes.n; i += 3) {
+        unsigned have = bytes.n - i < 3 ? (unsigned)(bytes.n - i) : 3, bits = 0;
+        for (unsigned k = 0; k < 3; k++)
+            bits = bits << 8 | (k < have ? (unsigned char)bytes.p[i + k] : 0u);
+        for (unsigned k = 0; k < 4; k++)
+            dst[n++] = k <= have ? digits[bits >> (18 - 6 * k) & 63] : '=';
+    }
+    return n;
+}

@@ -16,4 +16,13 @@ static inline size_t base64_decoded_max(size_t n)
  * Returns the length. */
 ptrdiff_t base64_decode(char *dst, slice text);
 
+/* How many characters n bytes are encoded to. */
+static inline size_t base64_encoded(size_t n)
+{
+    return (n + 2) / 3 * 4;
+}
+
+/* Encodes into dst (base64_encoded bytes), with padding. Returns the length. */
+size_t base64_encode(char *dst, slice bytes);
+
 #endif

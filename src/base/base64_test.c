@@ -32,6 +32,19 @@ static void vectors(void **state)
     }
 }
 
+static void encoded(void **state)
+{
+    static const char *const v[][2] = { { "", "" },        { "f", "Zg==" },        { "fo", "Zm8=" },
+                                        { "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" },
+                                        { "a:b", "YTpi" } };
+    for (size_t i = 0; i < array_len(v); i++) {
+        char out[16];
+        size_t n = base64_encode(out, slice_str(v[i][0]));
+        assert_int_equal(n, base64_encoded(strlen(v[i][0])));
+        assert_true(slice_eq(slice_of(out, n), slice_str(v[i][1])));
+    }
+}
+
 static void refused(void **state)
 {
     static const char *const v[] = { "Z", "Zg=", "Zh==", "Zm9v=", "Z m9v", "====", "Zm=v", "Zm9vZ" };
@@ -42,6 +55,7 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(vectors), cmocka_unit_test(refused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(vectors), cmocka_unit_test(encoded),
+                                        cmocka_unit_test(refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
