@@ -91,14 +91,20 @@ static void fail(struct h1_client *cl, enum x_why why, int err, const char *deta
 /* The handshake runs under the time for connecting. */
 static void handshake(struct h1_client *cl)
 {
-    int rc = cl->c.tr->ops->handshake(cl->c.tr);
+    struct h1_setup *s = cl->setup;
+    int rc = s ? s->go(s, cl) : cl->c.tr->ops->handshake(cl->c.tr);
     if (rc == ERR_AGAIN)
         return;
     timer_clear(&cl->c.out_timer);
     if (rc == OK) {
         cl->c.readable = true; /* what came behind the handshake is with the transport */
+        cl->setup = NULL;
         cl->state = CLIENT_READY;
         exchange_post(cl->c.end.x, X_BACK_READY);
+        return;
+    }
+    if (s) {
+        fail(cl, s->why, s->err, s->detail);
         return;
     }
     fail(cl, WHY_HANDSHAKE, 0,
@@ -107,12 +113,14 @@ static void handshake(struct h1_client *cl)
                           : cl->c.tr->ops->why(cl->c.tr));
 }
 
-/* Connected: a head may be sent, or what must come before it. */
+/* Connected: a head may be sent, or what must come before it. All of a way through parents has the time of one connect.
+ */
 static void ready(struct h1_client *cl)
 {
-    if (unlikely(cl->c.tr)) {
+    if (unlikely(cl->c.tr || cl->setup)) {
+        uint64_t spent = cl->setup ? loop_now(&cl->c.w->loop) - cl->since : 0, all = cl->limits.connect_timeout;
         cl->state = CLIENT_HANDSHAKE;
-        timer_set(&cl->c.w->loop, &cl->c.out_timer, cl->limits.connect_timeout);
+        timer_set(&cl->c.w->loop, &cl->c.out_timer, spent < all ? all - spent : 1);
         handshake(cl);
         return;
     }
@@ -612,7 +620,10 @@ static void on_out_timer(struct timer *t)
     if (!cl->c.end.x)
         return;
     worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
-    fail(cl, cl->state <= CLIENT_HANDSHAKE ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
+    if (cl->setup && cl->state == CLIENT_HANDSHAKE)
+        fail(cl, cl->setup->why_timeout, 0, cl->setup->detail);
+    else
+        fail(cl, cl->state <= CLIENT_HANDSHAKE ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
 }
 
 static const struct end_ops client_ops = {

@@ -11,7 +11,7 @@
 
 enum h1_client_state {
     CLIENT_CONNECTING,
-    CLIENT_HANDSHAKE, /* the transport's */
+    CLIENT_HANDSHAKE, /* the transport's, or h1_client.setup */
     CLIENT_READY,     /* attached: a head may be sent */
     CLIENT_BUSY,      /* a request is under way */
     CLIENT_TUNNEL,    /* ... and was answered by 101 */
@@ -28,10 +28,25 @@ struct h1_client_limits {
     bool bare_lf;       /* http1_compat bare_lf */
 };
 
+struct h1_client;
+
+/*
+ * What must be exchanged between the connect and the first head, beyond a transport's handshake: the way through
+ * parents (proxy/chain_handshake.c). It lives at least until the connection is ready or its exchange lets it go.
+ */
+struct h1_setup {
+    /* OK: over; ERR_AGAIN: call again after the next event; ERR_REFUSED: it failed, and the members below say how. */
+    int (*go)(struct h1_setup *s, struct h1_client *cl);
+    enum x_why why, why_timeout; /* why_timeout: what it is when the time for connecting is over now */
+    int err;
+    const char *detail; /* ... and where it stood, for the log */
+};
+
 struct h1_client {
     struct h1_conn c;
     struct addr addr;
     struct h1_client_limits limits;
+    struct h1_setup *setup; /* until CLIENT_READY; NULL: none */
     uint8_t state;
     bool sent;        /* the request is with the kernel, whole */
     bool head_done;   /* a final head was read */

@@ -243,6 +243,9 @@ static const char *const why_texts[] = {
     [WHY_NOMEM] = "out of memory",
     [WHY_SHUTDOWN] = "shutting down",
     [WHY_PARENT] = "the request has ended",
+    [WHY_HOP] = "no way through a parent",
+    [WHY_TARGET] = "a parent refused the target",
+    [WHY_TARGET_TIMEOUT] = "a parent did not reach the target in time",
 };
 
 const char *exchange_why_text(enum x_why why)

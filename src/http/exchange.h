@@ -61,6 +61,9 @@ enum x_why {
     WHY_NOMEM,
     WHY_SHUTDOWN,
     WHY_PARENT, /* of a child: nobody waits for it any more */
+    WHY_HOP,    /* a proxy on the way to the target did not let us through: x->back_detail */
+    WHY_TARGET, /* ... the last one said that the target cannot be reached */
+    WHY_TARGET_TIMEOUT, /* ... or said nothing until the time for connecting was over */
 };
 
 /* How an exchange ended; first reason wins. */
