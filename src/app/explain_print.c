@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "proxy/origin.h"
+#include "proxy/parent.h"
 #include "proxy/step.h"
 
 enum { LABEL = 10, TEXT_MAX = 2048 };
@@ -104,7 +105,8 @@ static void say_peers(const struct peer_set *set, const char *kind)
 {
     for (uint32_t i = 0; i < set->n; i++) {
         const struct peer *p = &set->peers[i];
-        explain_sayf("", NULL, "  %s %.*s, weight %u%s", kind, SLICE_FMT(p->text), p->weight, p->down ? ", down" : "");
+        slice text = p->chain ? p->chain->text : p->text;
+        explain_sayf("", NULL, "  %s %.*s, weight %u%s", kind, SLICE_FMT(text), p->weight, p->down ? ", down" : "");
     }
 }
 

@@ -35,6 +35,7 @@ enum conf_context {
     CONF_LOCATION_IF = 1 << 7,  /* `if` of a location: a configuration of its own */
     CONF_LIMIT_EXCEPT = 1 << 8, /* likewise */
     CONF_FORWARD = 1 << 9,      /* a forward proxy; see feature.forward */
+    CONF_PARENT = 1 << 10,      /* a parent of one; SCOPE_UPSTREAM too */
 };
 
 /* Which struct of a feature a directive writes to. */

@@ -23,6 +23,7 @@ static const struct {
     { CONF_LOCATION_IF, "if in location" },
     { CONF_LIMIT_EXCEPT, "limit_except" },
     { CONF_FORWARD, "forward" },
+    { CONF_PARENT, "parent" },
 };
 
 void contexts_text(struct strb *b, unsigned contexts)

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "proxy/egress_dir.h"
 #include "proxy/policy.h"
+#include "proxy/proxy.h"
 #include "proxy/upstream_conf.h"
 
 static int refuse(struct dial *d, unsigned status)
@@ -38,6 +39,10 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
     char first[ADDR_TEXT_MAX] = "";
     size_t first_len = n ? addr_text_ip(first, &v[0]) : 0;
     int rc = d->rules.judge ? d->rules.judge(x, v, n) : OK;
+    if (rc > 0) {
+        d->upstream = x->proxy->upstream;
+        return OK;
+    }
     if (rc != OK)
         return refuse(d, rc == ERR_REFUSED ? 0 : 500);
     unsigned bad = d->rules.guarded ? filter(d, v, &n, &why) : 0;
@@ -59,6 +64,12 @@ static int resolved(struct dial *d)
 {
     struct addr v[RESOLVED_MAX];
     if (d->ask.status != DNS_OK) {
+        int rc = d->rules.judge ? d->rules.judge(d->x, NULL, 0) : OK;
+        if (rc != OK) {
+            resolver_drop(&d->ask);
+            d->upstream = d->x->proxy->upstream;
+            return rc > 0 ? OK : refuse(d, rc == ERR_REFUSED ? 0 : 500);
+        }
         exchange_log(d->x, LEVEL_ERROR, "%.*s could not be resolved (%u: %s)", SLICE_FMT(d->at.host), d->ask.status,
                      dns_status_text(d->ask.status));
         resolver_drop(&d->ask);

@@ -19,7 +19,11 @@ struct dial_rules {
     uint64_t timeout;                     /* ms for the name */
     const struct egress *egress;          /* may be NULL */
     bool guarded;                         /* the client chose the target: addresses are judged */
-    /* Asked about all addresses before any of them is judged: OK, ERR_REFUSED (reply_set was called), ERR_NOMEM. */
+    /*
+     * Asked about all addresses before any of them is judged: OK; > 0: none of them will be connected to, and
+     * x->proxy->upstream is set; ERR_REFUSED: reply_set was called; ERR_NOMEM. Asked with none (n 0) when the name has
+     * no addresses, too.
+     */
     int (*judge)(struct exchange *x, const struct addr *v, uint32_t n);
 };
 

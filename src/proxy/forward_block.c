@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/client.h"
+#include "proxy/chain.h"
 #include "proxy/endpoint.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy_pass.h"
@@ -86,6 +87,21 @@ static int names_of(struct exchange *x, const struct endpoint *e)
     return px->port.p ? OK : ERR_NOMEM;
 }
 
+static enum verdict choose_way(struct exchange *x, const struct endpoint *e)
+{
+    switch (chain_route(x)) {
+    case CHAIN_PARENT:
+        return VERDICT_NEXT;
+    case OK:
+    case ERR_AGAIN:
+        return proxy_choose(x, true, e);
+    case ERR_REFUSED:
+        return VERDICT_REPLY;
+    default:
+        return VERDICT_DROP;
+    }
+}
+
 static enum verdict forward_select(struct exchange *x, const void *conf)
 {
     const struct forward_conf *c = conf;
@@ -116,7 +132,10 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     int rc = forward_decide(x);
     if (rc == ERR_REFUSED)
         return VERDICT_REPLY;
-    return rc == OK || rc == ERR_AGAIN ? proxy_choose(x, true, &e) : VERDICT_DROP;
+    if (rc != OK && rc != ERR_AGAIN)
+        return VERDICT_DROP;
+    x->proxy->forward->unrouted = chain_any(x);
+    return rc == OK && x->proxy->forward->unrouted ? choose_way(x, &e) : proxy_choose(x, true, &e);
 }
 
 static const struct content forward_content = {
@@ -219,6 +238,8 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     if (rc == OK)
         rc = forward_policy(cf, c) ? fwd_policy_finish(c->policy) : ERR_NOMEM;
     if (rc == OK)
+        rc = parent_block_end(cf, node);
+    if (rc == OK)
         rc = server_default_name(cf, s);
     server_build_end(cf, m, s);
     cf->context = outer;
@@ -267,6 +288,24 @@ static int check_listens(struct conf_ctx *cf, const struct http_main *m, const s
     return rc;
 }
 
+/* A block that is its own parent would turn round and round. */
+static int check_parents(struct conf_ctx *cf, const struct server_build *s, const struct parent_conf *c)
+{
+    uint32_t n = 0;
+    if (!c->routes)
+        return OK;
+    for (const struct listen_line *l = s->listens; l; l = l->next)
+        n++;
+    struct addr *v = arena_new_n(cf->arena, struct addr, n);
+    if (!v)
+        return ERR_NOMEM;
+    n = 0;
+    for (const struct listen_line *l = s->listens; l; l = l->next)
+        v[n++] = l->addr;
+    const struct egress_own own = { v, n };
+    return parent_check(cf, c, &own);
+}
+
 int forward_check(struct conf_ctx *cf, struct http_main *m)
 {
     int rc = OK;
@@ -278,6 +317,8 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
         c->ruled = has_rules(l) || c->policy->http_access.n;
         bool open = everybody(l) && (!c->policy->http_access.n || fwd_rules_open(&c->policy->http_access));
         int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open);
+        rc = one != OK ? one : rc;
+        one = check_parents(cf, s, conf_get(l->conf, &parent_feature));
         rc = one != OK ? one : rc;
     }
     return rc;

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "conf/generation.h"
 #include "http/client.h"
+#include "proxy/chain.h"
 #include "proxy/forward_block.h"
 #include "proxy/proxy.h"
 
@@ -106,6 +107,8 @@ int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
     f->naddresses = n;
     f->resolved = true;
     int rc = f->undecided ? forward_decide(x) : OK;
+    if (rc == OK && f->unrouted)
+        rc = chain_route(x);
     f->resolved = false; /* `v` is the caller's */
     return rc;
 }

@@ -14,6 +14,7 @@
 #include "proxy/endpoint.h"
 
 struct forward_conf;
+struct parent;
 
 /* In the exchange's arena, from forward_select on. */
 struct forward_exchange {
@@ -24,9 +25,12 @@ struct forward_exchange {
     slice path;         /* with the query */
     const struct addr *addresses;
     uint32_t naddresses;
-    bool resolved;             /* addresses are those of the host, all of them */
-    bool undecided;            /* the rules need the addresses */
-    struct fwd_decision rules; /* of http_access */
+    bool resolved;               /* addresses are those of the host, all of them */
+    bool undecided;              /* the rules need the addresses */
+    bool unrouted;               /* the choice of a way needs them too */
+    bool or_direct;              /* `parent` may be passed by */
+    const struct parent *parent; /* the way leads through it; NULL: direct */
+    struct fwd_decision rules;   /* of http_access */
 };
 
 /* Makes x->proxy->forward for the target. OK or ERR_NOMEM. */
@@ -38,7 +42,8 @@ void forward_view(struct exchange *x, struct fwd_request *v);
  * forward_judge; ERR_REFUSED: reply_set was called and the log says why; ERR_NOMEM.
  */
 int forward_decide(struct exchange *x);
-/* With the addresses of the target. OK or as above, but not ERR_AGAIN. */
+/* With the addresses of the target, none when there are none. As above, but not ERR_AGAIN; or CHAIN_PARENT (chain.h).
+ */
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n);
 
 /* At load: the policy of the block whose SCOPE_LOCATION configuration `conf` is, made at first use. NULL: no memory. */

@@ -11,10 +11,13 @@ static uint32_t why_flag(enum x_why why, unsigned status)
     switch (why) {
     case WHY_CONNECT:
     case WHY_HANDSHAKE:
+    case WHY_HOP:
+    case WHY_TARGET:
     case WHY_CLOSED:
     case WHY_IO:
         return NEXT_ERROR;
     case WHY_CONNECT_TIMEOUT:
+    case WHY_TARGET_TIMEOUT:
     case WHY_SEND_TIMEOUT:
     case WHY_READ_TIMEOUT:
         return NEXT_TIMEOUT;

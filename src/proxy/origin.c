@@ -12,6 +12,7 @@
 #include "http/chars.h"
 #include "http/upgrade.h"
 #include "proxy/accel.h"
+#include "proxy/chain.h"
 #include "proxy/headers.h"
 #include "proxy/proxy_redirect.h"
 #include "proxy/redirect.h"
@@ -185,6 +186,8 @@ int origin_build(struct exchange *x, const struct peer *peer)
         rc = set_value(x, r->host, &o->host);
     if (rc == OK)
         rc = origin_fields(x, r);
+    if (rc == OK && unlikely(px->chained))
+        rc = chain_origin(x, peer->chain);
     return rc == OK ? origin_connection(x, r) : rc;
 }
 

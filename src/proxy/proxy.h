@@ -176,6 +176,7 @@ struct proxy_exchange {
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
     bool guarded;                       /* the client chose the target: whom we are connected to is looked at */
+    bool chained;                         /* given to a parent: every peer has a chain */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

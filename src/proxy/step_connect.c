@@ -12,6 +12,8 @@
 #include "net/egress.h"
 #include "h2/client.h"
 #include "proxy/bind.h"
+#include "proxy/chain.h"
+#include "proxy/forward_rules.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
 #include "proxy/proxy_ssl.h"
@@ -60,6 +62,8 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
         }
         bound ^= proxy_ssl_key(x, name);
     }
+    if (unlikely(p->chained))
+        bound ^= chain_bound(x, peer->chain);
     while (!p->tunnel && !p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
         if (!must_not_repeat(x) || h1_client_alive(cl))
             break;
@@ -76,6 +80,11 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
         exchange_log(x, LEVEL_ERROR, "no TLS to upstream: %s", why);
         h1_client_close(cl);
         errno = EPROTO;
+        return NULL;
+    }
+    if (cl && unlikely(p->chained) && chain_begin(x, cl, peer->chain) != OK) {
+        h1_client_close(cl);
+        errno = ENOMEM;
         return NULL;
     }
     return cl;
@@ -98,6 +107,11 @@ static struct h1_client *connection_to(struct exchange *x, const struct peer *pe
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
 static void name_upstream(struct exchange *x, const struct peer *peer)
 {
+    if (x->proxy->chained) {
+        x->upstream =
+            arena_printf(&x->arena, "%.*s -> %.*s", SLICE_FMT(peer->chain->text), SLICE_FMT(x->proxy->forward->url));
+        return;
+    }
     x->upstream = arena_printf(&x->arena, "%s://%.*s%s%.*s", x->proxy->tls ? "https" : "http", SLICE_FMT(peer->text),
                                peer->addr.sa.sa_family == AF_UNIX ? ":" : "", SLICE_FMT(x->proxy->target));
 }
@@ -148,7 +162,8 @@ static int attach_h2(struct exchange *x, const struct peer *peer, struct attempt
 
 static bool over_h2(const struct exchange *x)
 {
-    return unlikely(x->proxy->conf->http_version == 2) && !x->proxy->tunnel && !x->proxy->tls;
+    const struct proxy_exchange *p = x->proxy;
+    return unlikely(p->conf->http_version == 2) && !p->tunnel && !p->tls && !p->chained;
 }
 
 static bool attach_h1(struct exchange *x, const struct peer *peer, struct attempt *a)
@@ -216,7 +231,7 @@ enum step step_connect(struct exchange *x)
     if (peer)
         return begin(x, peer);
     exchange_log(x, LEVEL_ERROR, "no live upstreams while connecting to upstream");
-    return step_error(x, 502);
+    return unlikely(p->chained) ? chain_exhausted(x, 502) : step_error(x, 502);
 }
 
 /* ---- what next ---- */
@@ -253,7 +268,8 @@ void next_log_failure(struct exchange *x)
     case WHY_CONNECT_TIMEOUT:
     case WHY_SEND_TIMEOUT:
     case WHY_READ_TIMEOUT:
-        exchange_log(x, LEVEL_ERROR, "upstream timed out (110: Connection timed out) while %s", doing(x));
+        exchange_log(x, LEVEL_ERROR, "upstream timed out (110: Connection timed out) while %s%s%s", doing(x),
+                     x->back_detail ? ": " : "", x->back_detail ? x->back_detail : "");
         return;
     case WHY_IO:
         exchange_log(x, LEVEL_ERROR, "%s (%d: %s) while %s", x->back_detail ? x->back_detail : "I/O failed",
@@ -279,9 +295,9 @@ static bool race_lost(const struct exchange *x)
 
 static unsigned status_of(enum x_why why)
 {
-    return why == WHY_CONNECT_TIMEOUT || why == WHY_SEND_TIMEOUT || why == WHY_READ_TIMEOUT ? 504
-           : why == WHY_NOMEM                                                               ? 503
-                                                                                            : 502;
+    bool late =
+        why == WHY_CONNECT_TIMEOUT || why == WHY_SEND_TIMEOUT || why == WHY_READ_TIMEOUT || why == WHY_TARGET_TIMEOUT;
+    return late ? 504 : why == WHY_NOMEM ? 503 : 502;
 }
 
 void step_drop_back(struct exchange *x)
@@ -332,12 +348,15 @@ static enum step replay(struct exchange *x)
     return begin(x, p->peer);
 }
 
-/* A failure before an answer: it is logged and held against the peer. */
+/* A failure before an answer: it is logged and held against the peer. Not what a parent says of a target: clients
+ * choose targets, and could take a parent from all others. */
 static unsigned note_failure(struct exchange *x)
 {
+    bool of_target = x->back_why == WHY_TARGET || x->back_why == WHY_TARGET_TIMEOUT;
     next_log_failure(x);
     worker_count(x->w, COUNT_UPSTREAM_FAILED);
-    peer_failed(x->proxy->peer, loop_now(&x->w->loop));
+    if (!of_target)
+        peer_failed(x->proxy->peer, loop_now(&x->w->loop));
     return status_of(x->back_why);
 }
 
@@ -357,7 +376,7 @@ enum step step_next_upstream(struct exchange *x, unsigned status)
     step_drop_back(x);
     x->events &= ~(uint32_t)(X_BACK_FAILED | X_BACK_HEAD | X_BACK_READY | X_BACK_SENT);
     if (!again)
-        return step_error(x, answer);
+        return unlikely(p->chained) ? chain_exhausted(x, answer) : step_error(x, answer);
     worker_count(x->w, COUNT_UPSTREAM_RETRY);
     p->race_retried = false;
     pipe_rewind(&x->req_pipe);

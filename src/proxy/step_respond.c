@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "proxy/accel.h"
 #include "proxy/error_page.h"
@@ -187,6 +188,10 @@ enum step step_respond(struct exchange *x)
     if (!(x->events & X_BACK_HEAD))
         return x->events & X_BACK_SWITCHED ? switched(x) : STEP_WAIT;
     head_arrived(x);
+    if (unlikely(x->resp.status == 407) && x->proxy->chained) {
+        exchange_back_failed(x, WHY_HOP, 0, "it wants other credentials (407)");
+        return step_next_upstream(x, 0);
+    }
     attempt_count(x); /* whether something was sent decides about another try */
     if (next_possible(x, WHY_NONE, x->resp.status))
         return step_next_upstream(x, x->resp.status);

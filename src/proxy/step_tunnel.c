@@ -20,6 +20,7 @@ static void size_pipes(struct exchange *x)
 enum step step_established(struct exchange *x)
 {
     x->resp = (struct response){ .status = 200, .minor = 1, .reason = SLICE("Connection established") };
+    peer_succeeded(x->proxy->peer);
     return STEP_TUNNEL;
 }
 
