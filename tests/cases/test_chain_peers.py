@@ -1,0 +1,169 @@
+"""Chains through proxies that others wrote: Squid, tinyproxy, microsocks, curl's own view of it."""
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+
+import pytest
+from tools import dns
+from tools.ports import free_port
+from tools.times import wait_until
+from tools.wire import lines
+
+SQUID = """\
+http_port 127.0.0.1:{port}
+pid_filename {dir}/squid.pid
+cache_log {dir}/cache.log
+access_log stdio:{dir}/access.log
+cache deny all
+coredump_dir {dir}
+shutdown_lifetime 0 seconds
+visible_hostname squid.test
+pinger_enable off
+{auth}
+"""
+AUTH = """auth_param basic program /usr/lib/squid/basic_ncsa_auth {dir}/users
+acl known proxy_auth REQUIRED
+http_access allow known
+http_access deny all
+"""
+
+
+class Peers:
+    def __init__(self):
+        self.dir, self.running = tempfile.mkdtemp(prefix="hinge-peers-"), []
+        os.chmod(self.dir, 0o777)
+
+    def _start(self, argv, port):
+        if not shutil.which(argv[0]):
+            pytest.skip(f"needs {argv[0]}")
+        log = open(f"{self.dir}/{argv[0]}.out", "ab")
+        self.running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        log.close()
+
+        def up():
+            assert self.running[-1].poll() is None, open(f"{self.dir}/{argv[0]}.out").read()
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+        wait_until(up, f"{argv[0]} listens")
+        return port
+
+    def write(self, name, text):
+        with open(f"{self.dir}/{name}", "w") as f:
+            f.write(text)
+        return f"{self.dir}/{name}"
+
+    def squid(self, users=None):
+        port = free_port()
+        if users:
+            self.write("users", users)
+        auth = AUTH.format(dir=self.dir) if users else "http_access allow all"
+        conf = self.write("squid.conf", SQUID.format(port=port, dir=self.dir, auth=auth))
+        self.service = f"t{os.getpid()}x{port}"
+        return self._start(["squid", "-N", "-n", self.service, "-f", conf], port)
+
+    def tinyproxy(self, more=""):
+        port = free_port()
+        conf = self.write("tinyproxy.conf", f'Port {port}\nListen 127.0.0.1\nTimeout 20\nLogFile "{self.dir}/tiny.log"\nViaProxyName "tiny"\n{more}\n')
+        return self._start(["tinyproxy", "-d", "-c", conf], port)
+
+    def microsocks(self, *args):
+        port = free_port()
+        return self._start(["microsocks", "-i", "127.0.0.1", "-p", str(port), *args], port)
+
+    def close(self):
+        for p in self.running:
+            p.terminate()
+        for p in self.running:
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+        for name in os.listdir("/dev/shm"):  # squid leaves its segments behind
+            if name.startswith(getattr(self, "service", "none")):
+                os.unlink(f"/dev/shm/{name}")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture
+def peers():
+    p = Peers()
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def names():
+    server = dns.Server({})
+    yield server
+    server.close()
+
+
+def proxy(hinge, server, names):
+    return hinge.http(f"resolver {names}; forward {{ listen %%port%%; access_log off; connect_ports all; egress_allow 127.0.0.0/8; parent p {{ server {server}; }} route p; }}")
+
+
+def both_ways(h, origin, names):
+    """A request and a tunnel to a name that is nobody's to ask for but the parent's."""
+    url = f"http://localhost:{origin.port}/a?b"
+    for _ in range(2):
+        got = h.ask(lines(f"GET {url} HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close"))
+        assert got.status == 200 and got.json()["target"] == "/a?b", got
+    body = b"x" * 100000
+    got = h.ask(lines(f"POST {url} HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close", f"Content-Length: {len(body)}") + body, method="POST")
+    assert got.status == 200 and got.json()["length"] == len(body)
+    told = subprocess.run(["curl", "-sS", "-p", "-x", f"http://127.0.0.1:{h.ports['port']}", "--max-time", "10", url], capture_output=True, text=True, timeout=20,
+                          env={"PATH": "/usr/bin:/bin"})
+    assert told.returncode == 0 and '"target": "/a?b"' in told.stdout, told
+    assert names.asked == []
+
+
+def test_squid(hinge, backend, peers, names):
+    both_ways(proxy(hinge, f"http://127.0.0.1:{peers.squid()}", names), backend(), names)
+
+
+def test_squid_by_connect(hinge, backend, peers, names):
+    both_ways(proxy(hinge, f"connect://127.0.0.1:{peers.squid()}", names), backend(), names)
+
+
+def test_squid_asks_for_a_password(hinge, backend, peers, names):
+    port = peers.squid(users="tom:$apr1$abcdefgh$8Jgjk6A4mhHXoYfTpJUAq0\nann:" + subprocess.run(["openssl", "passwd", "-apr1", "s:cret"], capture_output=True, text=True).stdout)
+    origin = backend()
+    both_ways(proxy(hinge, f"http://ann:s%3Acret@127.0.0.1:{port}", names), origin, names)
+    h = proxy(hinge, f"http://ann:wrong@127.0.0.1:{port}", names)
+    got = h.ask(lines(f"GET http://localhost:{origin.port}/ HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close"))
+    assert got.status == 502 and "Proxy-Authenticate" not in got
+
+
+def test_tinyproxy(hinge, backend, peers, names):
+    both_ways(proxy(hinge, f"http://127.0.0.1:{peers.tinyproxy()}", names), backend(), names)
+
+
+def test_microsocks(hinge, backend, peers, names):
+    both_ways(proxy(hinge, f"socks5://127.0.0.1:{peers.microsocks()}", names), backend(), names)
+
+
+def test_microsocks_asks_for_a_password(hinge, backend, peers, names):
+    port = peers.microsocks("-u", "ann", "-P", "secret")
+    both_ways(proxy(hinge, f"socks5://ann:secret@127.0.0.1:{port}", names), backend(), names)
+    h = proxy(hinge, f"socks5://127.0.0.1:{port}", names)
+    assert h.ask(lines("GET http://a.test/ HTTP/1.1", "Host: a.test", "Connection: close")).status == 502
+    h.wait_log("hop 1 of 1, socks5://127.0.0.1:[0-9]+: it wants credentials")
+
+
+def test_all_of_them_in_a_row(hinge, backend, peers, names):
+    """And another hinge at the end, which is asked by TLS-less HTTP as everybody else."""
+    last = hinge.http("forward { listen %%port%%; access_log off; connect_ports all; egress_allow 127.0.0.0/8; }")
+    way = f"http://127.0.0.1:{peers.squid()} socks5://127.0.0.1:{peers.microsocks()} connect://127.0.0.1:{peers.tinyproxy()} http://127.0.0.1:{last.ports['port']}"
+    both_ways(proxy(hinge, way, names), backend(), names)
+
+
+def test_what_a_parent_says_of_a_target(hinge, peers, names):
+    """Names that nobody knows: an answer of the parent's own in absolute form, 502 for a tunnel."""
+    h = proxy(hinge, f"http://127.0.0.1:{peers.squid()}", names)
+    assert h.ask(lines("GET http://nowhere.invalid/ HTTP/1.1", "Host: nowhere.invalid", "Connection: close")).status in (502, 503)
+    assert h.ask(lines("CONNECT nowhere.invalid:443 HTTP/1.1", "Host: nowhere.invalid:443"), method="CONNECT").status == 502
+    h.wait_log("it answered CONNECT with 50[23] ")
+    assert names.asked == []
