@@ -37,7 +37,8 @@ struct bundle_entry {
     slice key, text;
     int *fds; /* nfds descriptors (malloc), or NULL; bundle_free closes those that are not negative */
     uint32_t nfds;
-    int error; /* errno of a fetch that failed, remembered so that a closed bundle answers the same; 0 else */
+    uint32_t readers; /* of a file: who may hold its text; see bundle_file_done */
+    int error;        /* errno of a fetch that failed, remembered so that a closed bundle answers the same; 0 else */
     struct bundle_entry *next;
 };
 
@@ -67,6 +68,11 @@ slice bundle_conf_path(struct bundle *b, slice path);
 
 /* OK; ERR_SYS with errno as the open or read failed; ERR_NOTFOUND when closed and not there; ERR_LIMIT; ERR_NOMEM. */
 int bundle_file(struct bundle *b, slice path, slice *text);
+/*
+ * Who has asked for a file and needs its text no more. Of a closed bundle the memory is given back once every asker has
+ * said so, and the file does not exist from then on: to be called when everything was read.
+ */
+void bundle_file_done(struct bundle *b, slice path);
 /* Sorted matches of a glob pattern; *paths as in BUNDLE_GLOB. No match is OK with an empty text. */
 int bundle_glob(struct bundle *b, slice pattern, slice *paths);
 /* ERR_NOTFOUND: the name does not exist; ERR_SYS: it could not be asked for (or there is no resolver). */

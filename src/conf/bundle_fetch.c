@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -73,8 +74,11 @@ static int read_file(const char *path, struct strb *out)
 
 static int find(struct bundle *b, enum bundle_kind kind, slice key, slice *text)
 {
-    const struct bundle_entry *e = map_get(&b->by_key[kind], key);
-    return e ? answer(e, text) : ERR_NOTFOUND;
+    struct bundle_entry *e = map_get(&b->by_key[kind], key);
+    if (!e)
+        return ERR_NOTFOUND;
+    e->readers++;
+    return answer(e, text);
 }
 
 static bool is_known(const struct bundle *b, enum bundle_kind kind, slice key)
@@ -93,6 +97,21 @@ int bundle_file(struct bundle *b, slice path, slice *text)
     strb_init(&data, 0);
     int error = slice_find(key, '\0') >= 0 ? EINVAL : read_file(key.p, &data);
     return keep(b, BUNDLE_FILE, key, &data, error, text);
+}
+
+/* The pages in between go back to the system; their arena frees the rest. */
+void bundle_file_done(struct bundle *b, slice path)
+{
+    struct bundle_entry *e = map_get(&b->by_key[BUNDLE_FILE], path);
+    if (!e || !e->readers || --e->readers || !b->closed)
+        return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)e->text.p, to = from + e->text.n;
+    from = (from + page - 1) & ~(page - 1);
+    to &= ~(page - 1);
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+    e->text = SLICE_NONE;
+    e->error = ENOENT;
 }
 
 int bundle_glob(struct bundle *b, slice pattern, slice *paths)

@@ -236,11 +236,37 @@ static void hostile(void **state)
     bundle_free(a);
 }
 
+/* A text of many pages is given back by a closed bundle once nobody needs it, and not before. */
+static void given_back(void **state)
+{
+    struct bundle *b = bundle_new(SLICE("/nowhere"));
+    slice path = SLICE("/nowhere/list"), text;
+    char *many = malloc(200000);
+    memset(many, 'x', 200000);
+    assert_int_equal(bundle_file_set(b, path, slice_of(many, 200000)), OK);
+    assert_int_equal(bundle_file(b, path, &text), OK);
+    bundle_file_done(b, path);
+    assert_int_equal(bundle_file(b, path, &text), OK); /* it is open: others may ask yet */
+    assert_int_equal(bundle_file(b, path, &text), OK);
+    bundle_close(b);
+    bundle_file_done(b, path);
+    assert_int_equal(bundle_file(b, path, &text), OK);
+    assert_true(slice_eq(text, slice_of(many, 200000)));
+    bundle_file_done(b, path);
+    bundle_file_done(b, path);
+    assert_int_equal(bundle_file(b, path, &text), ERR_SYS);
+    bundle_file_done(b, path);
+    bundle_file_done(b, SLICE("/nowhere/else"));
+    bundle_free(b);
+    free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths), cmocka_unit_test(options), cmocka_unit_test(files),    cmocka_unit_test(too_large),
-        cmocka_unit_test(names), cmocka_unit_test(travel),  cmocka_unit_test(unsealed), cmocka_unit_test(hostile),
+        cmocka_unit_test(paths),     cmocka_unit_test(options), cmocka_unit_test(files),
+        cmocka_unit_test(too_large), cmocka_unit_test(names),   cmocka_unit_test(travel),
+        cmocka_unit_test(unsealed),  cmocka_unit_test(hostile), cmocka_unit_test(given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

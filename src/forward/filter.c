@@ -95,15 +95,27 @@ int filter_list_read(struct filter_list *l, slice text)
             line.n--;
         int rc = one_line(l, slice_trim(line));
         if (rc == ERR_SYNTAX) {
-            l->skipped++;
-            l->first_skipped = l->first_skipped ? l->first_skipped : number;
+            if (!l->skipped++) {
+                l->first_skipped = number;
+                l->first_file = l->files;
+            }
         } else if (rc) {
             return rc;
         }
     }
+    l->files++;
+    return OK;
+}
+
+void filter_list_finish(struct filter_list *l)
+{
     domain_set_trim(&l->block);
     domain_set_trim(&l->allow);
-    return OK;
+}
+
+size_t filter_list_memory(const struct filter_list *l)
+{
+    return domain_set_memory(&l->block) + domain_set_memory(&l->allow);
 }
 
 bool filter_list_blocks(const struct filter_list *l, slice host, slice *entry)
@@ -111,18 +123,32 @@ bool filter_list_blocks(const struct filter_list *l, slice host, slice *entry)
     return domain_set_has(&l->block, host, entry) && !domain_set_has(&l->allow, host, NULL);
 }
 
-struct filter_decision filter_decide(const struct filter_rule *rules, uint32_t n, const struct fwd_request *r)
+/* Does the line speak of the host? */
+static bool names_host(const struct filter_rule *rule, slice host, struct filter_decision *d)
 {
-    struct filter_decision d = { .answer = FWD_NO };
-    for (uint32_t i = 0; i < n; i++) {
-        slice entry;
-        if (!filter_list_blocks(rules[i].list, r->host, &entry))
-            continue;
-        enum fwd_answer x = fwd_terms_match(rules[i].terms, rules[i].nterms, r, NULL);
-        if (x != FWD_NO)
-            return (struct filter_decision){ .answer = x, .rule = &rules[i], .entry = entry };
+    for (uint32_t i = 0; i < rule->nlists; i++) {
+        if (filter_list_blocks(rule->lists[i]->list, host, &d->entry)) {
+            d->list = rule->lists[i];
+            return true;
+        }
     }
-    return d;
+    return !rule->nlists;
+}
+
+struct filter_decision filter_decide(const struct filter_rule *first, const struct fwd_request *r)
+{
+    for (const struct filter_rule *rule = first; rule; rule = rule->next) {
+        struct filter_decision d = { .rule = rule };
+        if (!names_host(rule, r->host, &d))
+            continue;
+        d.answer = fwd_terms_match(rule->terms, rule->nterms, r, NULL);
+        if (d.answer == FWD_NO || (rule->allow && (d.answer == FWD_NEED_USER || d.answer == FWD_STUCK)))
+            continue;
+        if (rule->allow && d.answer == FWD_YES)
+            d.answer = FWD_NO;
+        return d;
+    }
+    return (struct filter_decision){ .answer = FWD_NO };
 }
 
 /* Nothing that a client chose breaks a line or a word of the log. */
@@ -144,18 +170,21 @@ size_t filter_decision_text(char *dst, size_t cap, const struct filter_decision 
     struct strb b;
     char client[ADDR_TEXT_MAX];
     struct addr a = { .len = 0 };
-    bool v6 = r->client->sa_family == AF_INET6;
-    memcpy(&a.sa, r->client, v6 ? sizeof(a.in6) : sizeof(a.in));
+    bool v4 = r->client->sa_family == AF_INET, v6 = r->client->sa_family == AF_INET6;
+    memcpy(&a.sa, r->client, v6 ? sizeof(a.in6) : v4 ? sizeof(a.in) : sizeof(a.sa));
     strb_init_fixed(&b, dst, cap);
     strb_lit(&b, "user=");
     put_safe(&b, r->user_known ? r->user : SLICE_NONE);
     strb_lit(&b, " client=");
-    strb_add(&b, slice_of(client, addr_text_ip(client, &a)));
+    if (v4 || v6)
+        strb_add(&b, slice_of(client, addr_text_ip(client, &a)));
+    else
+        strb_lit(&b, "unix:");
     strb_lit(&b, " host=");
     put_safe(&b, r->host);
     if (d->rule) {
         strb_lit(&b, " list=");
-        put_safe(&b, d->rule->list->name);
+        put_safe(&b, d->list ? d->list->name : SLICE_NONE);
         strb_lit(&b, " entry=");
         put_safe(&b, d->entry);
         slice path = d->rule->pos.file ? d->rule->pos.file->path : SLICE_NONE;

@@ -7,41 +7,61 @@
  * travels (RFC 3492). Rules that look at more than a name cannot be decided here; they are counted, not guessed at.
  * An exception of a list outweighs what the same list blocks.
  *
- * `filter_block LIST ACL...` says when a list counts: conditions of acl.h, so by time, user or address.
+ * `filter_block LIST... ACL...` and `filter_allow` say when lists count: conditions of acl.h, so by time, user or
+ * address. The first line decides that names the host and whose conditions hold.
  */
 #ifndef FORWARD_FILTER_H
 #define FORWARD_FILTER_H
 
 #include "forward/rules.h"
 
+/* What files say; of no name, so that equal files can share one (filter_store.h). */
 struct filter_list {
-    slice name;
     struct domain_set block, allow;
-    uint32_t skipped, first_skipped; /* lines that are no rule for a name; the number of the first, 0: none */
+    uint32_t files;
+    uint32_t skipped;                   /* lines that are no rule for a name */
+    uint32_t first_skipped, first_file; /* number of the first one, 0: none; which file, from 0 */
 };
 
-/* An all-zero list with a name is an empty one. OK, ERR_NOMEM, ERR_LIMIT; lines add to what is there. */
+/* One file; an all-zero list is an empty one. OK, ERR_NOMEM, ERR_LIMIT; lines add to what is there. */
 int filter_list_read(struct filter_list *l, slice text);
+/* After the last file: gives back what growing has left over. */
+void filter_list_finish(struct filter_list *l);
 void filter_list_done(struct filter_list *l);
+/* Heap bytes that it holds. */
+size_t filter_list_memory(const struct filter_list *l);
 /* Is the host blocked? *entry (may be NULL) is the name in the list that says so. */
 bool filter_list_blocks(const struct filter_list *l, slice host, slice *entry);
 
-struct filter_rule {
+/* A list as a configuration names it. */
+struct filter_named {
+    slice name;
     const struct filter_list *list;
+    struct filter_named *next;
+};
+
+/* A filter_block or filter_allow line. */
+struct filter_rule {
+    bool allow;
+    const struct filter_named **lists; /* the host must be in one of them; none: any host */
+    uint32_t nlists;
     struct fwd_term *terms; /* all must hold; none: always */
     uint32_t nterms;
     struct conf_pos pos;
+    slice text; /* the line in its own words */
+    struct filter_rule *next;
 };
 
 /* What was decided and why: the record for the log and for the deny page. */
 struct filter_decision {
-    enum fwd_answer answer; /* FWD_YES: blocked; FWD_NEED_*: find out and ask again; FWD_STUCK: blocked */
-    const struct filter_rule *rule;
+    enum fwd_answer answer;          /* FWD_YES: blocked; FWD_NEED_*: find out and ask again; FWD_STUCK: blocked */
+    const struct filter_rule *rule;  /* NULL: none decided */
+    const struct filter_named *list; /* NULL: the rule names none */
     slice entry;
 };
 
-/* The first rule that blocks. */
-struct filter_decision filter_decide(const struct filter_rule *rules, uint32_t n, const struct fwd_request *r);
+/* By the first rule that holds. A filter_allow line whose conditions cannot be told lets nobody through. */
+struct filter_decision filter_decide(const struct filter_rule *first, const struct fwd_request *r);
 /* "user=U client=A host=H list=L entry=E rule=FILE:LINE"; what a client chose is escaped. Length, at most cap. */
 size_t filter_decision_text(char *dst, size_t cap, const struct filter_decision *d, const struct fwd_request *r);
 

@@ -6,6 +6,7 @@
 #include "http/client.h"
 #include "proxy/chain.h"
 #include "proxy/forward_block.h"
+#include "proxy/forward_filter.h"
 #include "proxy/proxy.h"
 
 /* ---- the view ---- */
@@ -82,22 +83,35 @@ static void tell(struct exchange *x, const struct forward_exchange *f)
         exchange_log(x, LEVEL_ERROR, "%.*s is %s by http_access %.*s", SLICE_FMT(f->at.text), what, (int)n, rule);
 }
 
+static int by_access(struct exchange *x, struct forward_exchange *f, const struct fwd_request *v)
+{
+    const struct fwd_policy *p = f->conf->policy;
+    if (!p->http_access.n)
+        return OK;
+    f->rules = fwd_decide(&p->http_access, v);
+    if (f->rules.answer == FWD_NEED_ADDRESSES)
+        return ERR_AGAIN;
+    tell(x, f);
+    if (f->rules.answer == FWD_YES)
+        return OK;
+    worker_count(x->w, COUNT_FORWARD_REFUSED);
+    return ERR_REFUSED;
+}
+
 int forward_decide(struct exchange *x)
 {
     struct forward_exchange *f = x->proxy->forward;
-    const struct fwd_policy *p = f->conf->policy;
     struct fwd_request v;
-    if (!p->http_access.n)
+    if (!f->conf->policy->http_access.n && !forward_filters(x))
         return OK;
     forward_view(x, &v);
-    f->rules = fwd_decide(&p->http_access, &v);
-    f->undecided = f->rules.answer == FWD_NEED_ADDRESSES;
-    if (f->undecided) {
-        exchange_trace(x, NULL, "http_access is decided by the addresses of %.*s", SLICE_FMT(f->host));
-        return ERR_AGAIN;
-    }
-    tell(x, f);
-    return f->rules.answer == FWD_YES ? OK : refuse(x);
+    int rc = by_access(x, f, &v);
+    if (rc == OK)
+        rc = forward_filter_decide(x, &v);
+    f->undecided = rc == ERR_AGAIN;
+    if (rc == ERR_AGAIN)
+        exchange_trace(x, NULL, "the rules look at the addresses of %.*s", SLICE_FMT(f->host));
+    return rc == ERR_REFUSED ? refuse(x) : rc;
 }
 
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)

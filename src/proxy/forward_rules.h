@@ -9,6 +9,7 @@
 #ifndef PROXY_FORWARD_RULES_H
 #define PROXY_FORWARD_RULES_H
 
+#include "forward/filter.h"
 #include "forward/squid_policy.h"
 #include "http/exchange.h"
 #include "proxy/endpoint.h"
@@ -25,12 +26,13 @@ struct forward_exchange {
     slice path;         /* with the query */
     const struct addr *addresses;
     uint32_t naddresses;
-    bool resolved;               /* addresses are those of the host, all of them */
-    bool undecided;              /* the rules need the addresses */
-    bool unrouted;               /* the choice of a way needs them too */
-    bool or_direct;              /* `parent` may be passed by */
-    const struct parent *parent; /* the way leads through it; NULL: direct */
-    struct fwd_decision rules;   /* of http_access */
+    bool resolved;                 /* addresses are those of the host, all of them */
+    bool undecided;                /* the rules need the addresses */
+    bool unrouted;                 /* the choice of a way needs them too */
+    bool or_direct;                /* `parent` may be passed by */
+    const struct parent *parent;   /* the way leads through it; NULL: direct */
+    struct fwd_decision rules;     /* of http_access */
+    struct filter_decision filter; /* of filter_block and filter_allow */
 };
 
 /* Makes x->proxy->forward for the target. OK or ERR_NOMEM. */
