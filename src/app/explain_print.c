@@ -8,6 +8,7 @@
 #include "base/escape.h"
 #include "base/err.h"
 #include "conf/bundle.h"
+#include "proxy/forward_rules.h"
 #include "proxy/origin.h"
 #include "proxy/parent.h"
 #include "proxy/step.h"
@@ -125,6 +126,7 @@ static void say_head(const struct exchange *x)
 void explain_origin(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
+    bool dialled = p->forward && !p->forward->parent;
     if (p->forward)
         explain_sayf(p->tunnel ? "tunnels to" : "passes to", NULL, "%.*s", SLICE_FMT(p->upstream->name));
     else
@@ -134,9 +136,9 @@ void explain_origin(struct exchange *x)
                                                                            : "round robin");
     if (!p->upstream->implicit && p->upstream->pos.file)
         explain_say("upstream", p->upstream->name, &p->upstream->pos);
-    for (uint32_t i = 0; p->forward && i < p->upstream->primary.n; i++)
+    for (uint32_t i = 0; dialled && i < p->upstream->primary.n; i++)
         explain_sayf("", NULL, "  at %.*s", SLICE_FMT(p->upstream->primary.peers[i].text));
-    if (!p->forward) {
+    if (!dialled) {
         say_peers(&p->upstream->primary, "server");
         say_peers(&p->upstream->backup, "backup");
     }

@@ -89,8 +89,10 @@ static int by_access(struct exchange *x, struct forward_exchange *f, const struc
     if (!p->http_access.n)
         return OK;
     f->rules = fwd_decide(&p->http_access, v);
-    if (f->rules.answer == FWD_NEED_ADDRESSES)
+    if (f->rules.answer == FWD_NEED_ADDRESSES) {
+        exchange_trace(x, NULL, "http_access is decided by the addresses of %.*s", SLICE_FMT(f->host));
         return ERR_AGAIN;
+    }
     tell(x, f);
     if (f->rules.answer == FWD_YES)
         return OK;
@@ -109,8 +111,6 @@ int forward_decide(struct exchange *x)
     if (rc == OK)
         rc = forward_filter_decide(x, &v);
     f->undecided = rc == ERR_AGAIN;
-    if (rc == ERR_AGAIN)
-        exchange_trace(x, NULL, "the rules look at the addresses of %.*s", SLICE_FMT(f->host));
     return rc == ERR_REFUSED ? refuse(x) : rc;
 }
 

@@ -124,7 +124,7 @@ class TestOneHop:
 
     def test_a_unix_socket(self, hinge, backend, parent, tmp_path):
         tmp_path.chmod(0o777)
-        for p in list(tmp_path.parents)[:2]:
+        for p in list(tmp_path.parents)[:3]:
             p.chmod(0o755)
         far = parent({"far.test": backend()}, path=str(tmp_path / "s"))
         (tmp_path / "s").chmod(0o777)

@@ -165,5 +165,5 @@ def test_what_a_parent_says_of_a_target(hinge, peers, names):
     h = proxy(hinge, f"http://127.0.0.1:{peers.squid()}", names)
     assert h.ask(lines("GET http://nowhere.invalid/ HTTP/1.1", "Host: nowhere.invalid", "Connection: close")).status in (502, 503)
     assert h.ask(lines("CONNECT nowhere.invalid:443 HTTP/1.1", "Host: nowhere.invalid:443"), method="CONNECT").status == 502
-    h.wait_log("it answered CONNECT with 50[23] ")
+    h.wait_log("it answered CONNECT with 50[0-9] ")
     assert names.asked == []
