@@ -91,6 +91,7 @@ def test_ctrl_c_ends_it_cleanly(demo):
 def test_a_port_in_use_says_which_must_be_free_and_how_to_choose_others(demo, taken):
     port = free_base()
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of earlier cases may linger there
         other.bind(("0.0.0.0", port + taken))
         other.listen(1)
         p = demo(port)
