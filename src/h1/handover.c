@@ -1,5 +1,6 @@
 /*
- * A connection that turns out to be meant for another codec: HTTP/2, by ALPN or by its preface.
+ * A connection that turns out to be meant for another codec: HTTP/2, by ALPN or by its preface; SOCKS, by its first
+ * byte.
  */
 #include <stdlib.h>
 
@@ -18,6 +19,22 @@ bool h1_server_is_h2(const struct h1_server *s)
     static const slice begin = { "PRI * HTTP/2", 12 };
     return s->c.w->h1->head.error == H1_E_VERSION_MAJOR && spoken(s->client.listener) && !s->client.requests &&
            s->c.w->take[CODEC_H2] && slice_starts(slice_of(s->c.in, s->c.in_n), begin);
+}
+
+/* The version comes first in SOCKS, and no request line begins with a byte like these. */
+bool h1_server_is_socks(const struct h1_server *s)
+{
+    return s->client.listener->socks && !s->client.requests && !s->plain_on_tls && s->c.w->take[CODEC_SOCKS] &&
+           (s->c.in[0] == 4 || s->c.in[0] == 5);
+}
+
+void h1_server_speak(struct h1_server *s)
+{
+    s->state = SERVER_HEAD;
+    if (unlikely(s->client.listener->only_socks) && s->c.w->take[CODEC_SOCKS] && !s->plain_on_tls)
+        h1_server_hand_over(s, CODEC_SOCKS);
+    else
+        h1_server_read_head(s);
 }
 
 void h1_server_hand_over(struct h1_server *s, enum codec codec)

@@ -65,8 +65,7 @@ static void over(struct h1_server *s)
         h1_server_hand_over(s, CODEC_H2);
         return;
     }
-    s->state = SERVER_HEAD;
-    h1_server_read_head(s);
+    h1_server_speak(s);
 }
 
 void h1_server_handshake(struct h1_server *s)

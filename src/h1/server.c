@@ -183,7 +183,6 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
     worker_count(w, COUNT_CONN_ACCEPTED);
     s->c.readable = true;
     timer_set(&w->loop, &s->c.in_timer, rules_conf(s)->header_timeout);
-    s->state = SERVER_HEAD;
     if (unlikely(s->client.listener->proxy_protocol)) {
         s->state = SERVER_PROXIED;
         h1_server_proxied_read(s);
@@ -193,7 +192,7 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
         h1_server_handshake_begin(s);
         return;
     }
-    h1_server_read_head(s);
+    h1_server_speak(s);
 }
 
 /* ---- heads ---- */
@@ -434,6 +433,10 @@ void h1_server_read_head(struct h1_server *s)
             ptrdiff_t len = h1_parse_request(h, &s->c.scan, s->c.in, s->c.in_n, &rules);
             if (len > 0) {
                 begin_request(s, h, (size_t)len);
+                return;
+            }
+            if (unlikely(h1_server_is_socks(s))) {
+                h1_server_hand_over(s, CODEC_SOCKS);
                 return;
             }
             if (len != ERR_MORE && unlikely(h1_server_is_h2(s))) {

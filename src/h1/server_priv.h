@@ -36,6 +36,10 @@ void h1_server_tunnel_timer(struct h1_server *s);
 
 /* handover.c: may these first bytes be the preface of HTTP/2, and is that spoken here? */
 bool h1_server_is_h2(const struct h1_server *s);
+/* May this first byte be that of SOCKS, and is that spoken here? */
+bool h1_server_is_socks(const struct h1_server *s);
+/* What must come before the first message is over: the first head is awaited, or SOCKS where nothing else is spoken. */
+void h1_server_speak(struct h1_server *s);
 /* The connection becomes another codec's, with what was read of it; nothing of it is left here. */
 void h1_server_hand_over(struct h1_server *s, enum codec codec);
 /* Ends this room's part in a connection, without closing it. */

@@ -73,8 +73,7 @@ void h1_server_proxied_read(struct h1_server *s)
                 h1_server_handshake_begin(s);
                 return;
             }
-            s->state = SERVER_HEAD;
-            h1_server_read_head(s);
+            h1_server_speak(s);
             return;
         }
         if (!s->c.readable) {

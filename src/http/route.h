@@ -90,6 +90,8 @@ struct listener_conf {
     bool ssl;            /* every connection speaks TLS */
     bool http2;          /* `listen ... http2`; else each server says whether it is spoken */
     bool proxy_protocol; /* every connection begins with a PROXY header */
+    bool socks;          /* the first byte of a connection may be that of SOCKS */
+    bool only_socks;     /* ... and nothing else is spoken */
     bool connect;        /* some server of it serves CONNECT; else that is refused before anything is looked up */
 };
 

@@ -37,6 +37,8 @@ static int get_method(struct exchange *x, const struct var *v, slice *out)
 
 static int get_protocol(struct exchange *x, const struct var *v, slice *out)
 {
+    if (unlikely(x->req.socks))
+        return var_some(x->req.socks == 4 ? SLICE("SOCKS4") : SLICE("SOCKS5"), out);
     *out = x->req.major == 2 ? SLICE("HTTP/2.0") : x->req.minor ? SLICE("HTTP/1.1") : SLICE("HTTP/1.0");
     return x->req.line.n ? OK : ERR_NOTFOUND;
 }
@@ -297,7 +299,7 @@ static const struct var_def vars[] = {
       true },
     { "request_method", false, VAR_REQUEST, false, 0, get_method,
       "The method; after error_page, that of the new pass." },
-    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0, HTTP/1.1 or HTTP/2.0." },
+    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0, HTTP/1.1, HTTP/2.0, SOCKS4 or SOCKS5." },
     { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\", or \"https\" on a TLS connection." },
     { "https", false, VAR_REQUEST, false, 0, get_https, "\"on\" on a TLS connection, else empty." },
     { "http2", false, VAR_REQUEST, false, 0, get_http2,

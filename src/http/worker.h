@@ -33,6 +33,7 @@ struct files_worker;
 struct gzip_store;
 struct resolvers;
 struct handover;
+struct socks_worker;
 struct tls_worker;
 
 enum { EXCHANGE_PAGE = 4096 };
@@ -54,6 +55,7 @@ struct worker {
     bool leaving;             /* draining while other workers serve on (fewer worker_processes) */
     struct h1_worker *h1;
     struct h2_worker *h2;
+    struct socks_worker *socks;
     struct tls_worker *tls;
     struct proxy_worker *proxy;
     struct admin_worker *admin;

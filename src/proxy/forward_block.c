@@ -38,8 +38,9 @@ static enum verdict refuse(struct exchange *x, unsigned status, const char *why)
 
 static bool tunnel_port(struct exchange *x, const struct forward_conf *c)
 {
-    bool named = port_list_has(&c->connect_ports, x->req.port);
-    exchange_trace(x, c->ports_line ? &c->ports_line->pos : NULL, "connect_ports %s port %u",
+    bool socks = x->req.socks, named = port_list_has(socks ? &c->socks_ports : &c->connect_ports, x->req.port);
+    const struct conf_node *line = socks ? c->socks_line : c->ports_line;
+    exchange_trace(x, line ? &line->pos : NULL, "%s %s port %u", socks ? "socks_ports" : "connect_ports",
                    named ? "names" : "does not name", x->req.port);
     return named;
 }
@@ -62,7 +63,7 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
         return "the target's scheme is not http";
     *status = 403;
     if (r->form == TARGET_AUTHORITY && !tunnel_port(x, c))
-        return "connect_ports does not name the port";
+        return r->socks ? "socks_ports does not name the port" : "connect_ports does not name the port";
     return NULL;
 }
 
@@ -333,6 +334,13 @@ static int set_ports(struct conf_ctx *cf, const struct conf_node *node, void *co
     return port_list_read(cf, node, &c->connect_ports);
 }
 
+static int set_socks_ports(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct forward_conf *c = conf;
+    c->socks_line = node;
+    return port_list_read(cf, node, &c->socks_ports);
+}
+
 static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT },
                                             { "anonymous", HIDING_ANONYMOUS },
                                             { "elite", HIDING_ELITE },
@@ -386,6 +394,18 @@ static const struct directive directives[] = {
       .def = "443",
       .usage = "connect_ports all | PORT | PORT-PORT ...;",
       .doc = "The ports that CONNECT may ask for; others get 403." },
+    { .name = "socks_ports",
+      .contexts = CONF_FORWARD,
+      .min_args = 1,
+      .max_args = CONF_ANY_ARGS,
+      .type = CONF_CUSTOM,
+      .scope = SCOPE_LOCATION,
+      .offset = offsetof(struct forward_conf, socks_ports),
+      .size = sizeof(struct port_list),
+      .set = set_socks_ports,
+      .def = "1-24 26-65535",
+      .usage = "socks_ports all | PORT | PORT-PORT ...;",
+      .doc = "The ports that SOCKS clients may ask for: all but that of mail by default. Others are refused (reply 2)." },
     { .name = "hiding",
       HERE(hiding),
       .type = CONF_ENUM,

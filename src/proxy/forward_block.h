@@ -12,8 +12,8 @@ enum hiding { HIDING_TRANSPARENT, HIDING_ANONYMOUS, HIDING_ELITE };
 
 /* SCOPE_LOCATION */
 struct forward_conf {
-    struct port_list connect_ports;
-    const struct conf_node *ports_line; /* NULL: the default */
+    struct port_list connect_ports, socks_ports;
+    const struct conf_node *ports_line, *socks_line; /* of each; NULL: the default */
     uint32_t hiding; /* enum hiding */
     bool allow_open;
     const struct pac *pac; /* NULL: none is served */

@@ -119,6 +119,7 @@ static const struct {
 /* What a line says beyond its address and the socket's options. */
 struct words {
     bool is_default, proxy_protocol, ssl, http2;
+    uint8_t protocol; /* enum listen_protocol */
 };
 
 static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, slice word, struct listen_opts *o,
@@ -146,6 +147,21 @@ static int set_word(struct conf_ctx *cf, const struct conf_node *node, int arg, 
     return OK;
 }
 
+/* protocol=: a server speaks HTTP, whatever it begins with. */
+static int set_protocol(struct conf_ctx *cf, const struct conf_node *node, int arg, slice value, struct words *w)
+{
+    static const char *const names[] = { [LISTEN_ANY] = "any", [LISTEN_HTTP] = "http", [LISTEN_SOCKS] = "socks" };
+    if (cf->context != CONF_FORWARD)
+        return conf_error(cf, node, arg, "\"protocol=\" belongs to \"listen\" lines of \"forward\" blocks");
+    for (size_t i = 0; i < array_len(names); i++) {
+        if (slice_eq(value, slice_str(names[i]))) {
+            w->protocol = (uint8_t)i;
+            return OK;
+        }
+    }
+    return conf_error(cf, node, arg, "invalid protocol \"%.*s\": it is http, socks or any", SLICE_FMT(value));
+}
+
 static int set_parameter(struct conf_ctx *cf, const struct conf_node *node, int arg, struct listen_opts *o,
                          struct words *w)
 {
@@ -158,6 +174,8 @@ static int set_parameter(struct conf_ctx *cf, const struct conf_node *node, int 
     }
     if (!has_value)
         return set_word(cf, node, arg, word, o, w);
+    if (slice_eq(name, SLICE("protocol")))
+        return set_protocol(cf, node, arg, value, w);
     for (size_t i = 0; i < array_len(valued); i++) {
         if (slice_eq(name, slice_str(valued[i].name)))
             return valued[i].set(cf, node, arg, value, o);
@@ -226,6 +244,7 @@ static int add_line(struct conf_ctx *cf, const struct conf_node *node, const str
                                   .proxy_protocol = w->proxy_protocol,
                                   .ssl = w->ssl,
                                   .http2 = w->http2,
+                                  .protocol = w->protocol,
                                   .node = node };
     if (!arena_dup(cf->arena, entry->key, &line->key))
         return ERR_NOMEM;

@@ -9,11 +9,15 @@
 #include "conf/schema.h"
 #include "net/addr.h"
 
+/* What a connection may begin with, in a forward block. */
+enum listen_protocol { LISTEN_ANY, LISTEN_HTTP, LISTEN_SOCKS };
+
 /* One address that a server listens on. */
 struct listen_line {
     slice key; /* of the bundle's entry: canonical address text */
     struct addr addr;
     bool default_server, proxy_protocol, ssl, http2;
+    uint8_t protocol; /* enum listen_protocol */
     const struct conf_node *node; /* NULL: the default of a server without `listen` */
     struct listen_line *next;
 };

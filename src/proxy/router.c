@@ -37,6 +37,8 @@ static int add_listen(struct conf_ctx *cf, struct http_main *m, const struct ser
     l->proxy_protocol = l->proxy_protocol || line->proxy_protocol; /* one line of an address is enough (nginx) */
     l->connect = l->connect || s->server->connect;
     l->http2 = l->http2 || line->http2;
+    l->socks = s->server->forward && line->protocol != LISTEN_HTTP; /* a forward block shares no address */
+    l->only_socks = l->socks && line->protocol == LISTEN_SOCKS;
     if (line->default_server) {
         int rc = map_put(claimed, line->key, l);
         if (rc == ERR_REFUSED)

@@ -1,0 +1,286 @@
+/*
+ * The handshake: what a client says, message by message, up to the request, which becomes an exchange.
+ *
+ * Messages may come in any pieces, and several in one: a client need not wait for our answers, and what it sends behind
+ * its request is kept for the target. What is not the protocol gets one line in the log and a closed connection. What
+ * is the protocol and refused has a reply of its own and, as it is a request, a line in the access log.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/strb.h"
+#include "http/client.h"
+#include "http/uri.h"
+#include "net/addr.h"
+#include "socks/server.h"
+
+enum { AUTHORITY_MAX = SOCKS_TEXT_MAX + 16 };
+
+/* ---- endings ---- */
+
+void socks_talk_log(const struct socks_server *s, const char *why)
+{
+    const struct server *server = s->client.listener->default_server;
+    char peer[ADDR_TEXT_MAX];
+    struct addr a;
+    client_peer(&s->client, &a);
+    slice text = slice_of(peer, addr_text_ip(peer, &a));
+    log_line(server->base->log, LEVEL_INFO, s->client.number, "SOCKS: %s, client: %.*s, server: %.*s", why,
+             SLICE_FMT(text), SLICE_FMT(s->client.listener->key));
+}
+
+static void malformed(struct socks_server *s, const char *why)
+{
+    worker_count(s->c.w, COUNT_SOCKS_BAD);
+    socks_talk_log(s, why);
+    socks_server_close(s);
+}
+
+void socks_talk_timed_out(struct socks_server *s)
+{
+    worker_count(s->c.w, COUNT_TIMEOUT_HEADER);
+    socks_talk_log(s, "client timed out in the handshake");
+    socks_server_close(s);
+}
+
+/* Sends what was said. false: the connection is closed. */
+static bool send_said(struct socks_server *s)
+{
+    size_t bytes, body;
+    switch (socks_conn_flush(&s->c, NULL, &bytes, &body)) {
+    case SOCKS_FLUSH_DONE:
+    case SOCKS_FLUSH_IDLE:
+        return true;
+    case SOCKS_FLUSH_BLOCKED:
+        return socks_server_await(s);
+    case SOCKS_FLUSH_BROKEN:
+    case SOCKS_FLUSH_ERROR:
+        break;
+    }
+    socks_server_close(s);
+    return false;
+}
+
+/* Nothing follows the answer that was said. */
+static void end_talk(struct socks_server *s)
+{
+    s->state = SOCKS_ENDING;
+    if (send_said(s) && !s->c.blocked)
+        socks_server_over(s);
+}
+
+/* ---- the request ---- */
+
+/* The authority as HTTP's CONNECT has it: names as they came, addresses in their canonical form. */
+static slice authority_of(const struct socks_dest *d, char out[AUTHORITY_MAX])
+{
+    struct addr a = { .len = 0 };
+    slice name = socks_text(&d->name);
+    if (d->type == SOCKS_NAME && addr_parse_ip(name, d->port, &a) != OK) {
+        struct strb b;
+        strb_init_fixed(&b, out, AUTHORITY_MAX);
+        strb_add(&b, name);
+        strb_printf(&b, ":%u", d->port);
+        return strb_slice(&b);
+    }
+    if (d->type == SOCKS_IPV4) {
+        a = (struct addr){ .len = sizeof(a.in), .in = { .sin_family = AF_INET, .sin_port = htons(d->port) } };
+        memcpy(&a.in.sin_addr, d->ip, 4);
+    } else if (d->type == SOCKS_IPV6) {
+        a = (struct addr){ .len = sizeof(a.in6), .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(d->port) } };
+        memcpy(&a.in6.sin6_addr, d->ip, 16);
+    }
+    return slice_of(out, addr_text(out, &a));
+}
+
+static bool fill_target(struct exchange *x, const struct socks_dest *d, bool *good)
+{
+    struct request *r = &x->req;
+    char text[AUTHORITY_MAX];
+    slice host = SLICE_NONE;
+    uint16_t port = 0;
+    slice authority = authority_of(d, text);
+    if (!arena_dup(&x->arena, authority, &r->authority))
+        return false;
+    *good = uri_authority(r->authority, &host, &port) == OK && port;
+    if (!*good)
+        return true;
+    r->target = r->authority;
+    r->port = port;
+    return uri_host_normal(&x->arena, host, &r->host);
+}
+
+/* What the log shows as the request line, and what variables say of it. */
+static bool fill_request(struct socks_server *s, struct exchange *x, bool *good)
+{
+    const struct socks_reader *t = &s->talk->reader;
+    static const slice names[] = {
+        [SOCKS_CONNECT] = SLICE("CONNECT"), [SOCKS_BIND] = SLICE("BIND"), [SOCKS_UDP_ASSOCIATE] = SLICE("UDP-ASSOCIATE")
+    };
+    bool known = t->command >= SOCKS_CONNECT && t->command <= SOCKS_UDP_ASSOCIATE;
+    struct request *r = &x->req;
+    r->method = METHOD_CONNECT;
+    r->method_text = SLICE("CONNECT");
+    r->form = TARGET_AUTHORITY;
+    r->raw_path = r->path = r->normal_path = SLICE_NONE;
+    r->minor = 1;
+    r->socks = s->version;
+    r->body = (struct body_fact){ BODY_NONE, 0 };
+    if (!fill_target(x, &t->dest, good))
+        return false;
+    r->line = arena_printf(&x->arena, "%.*s %.*s SOCKS%u", SLICE_FMT(known ? names[t->command] : SLICE("UNKNOWN")),
+                           SLICE_FMT(r->authority), s->version);
+    return r->line.p;
+}
+
+/* A reload may have come: the request goes by the new configuration if its address still is what it was. */
+static void follow_generation(struct socks_server *s)
+{
+    struct worker *w = s->c.w;
+    if (s->gen == w->gen || w->draining)
+        return;
+    const struct listener_conf *l = route_listener(w->gen->gen, s->client.listener->key);
+    if (!l || !l->socks || l->ssl != s->client.listener->ssl)
+        return;
+    gen_use(w->gen);
+    gen_drop(s->gen);
+    s->gen = w->gen;
+    s->client.listener = l;
+}
+
+static void talk_over(struct socks_server *s)
+{
+    worker_gauge_add(&s->c.w->reading, -1);
+    worker_gauge_add(&s->c.w->writing, 1);
+    explicit_bzero(s->talk, sizeof(*s->talk));
+    free(s->talk);
+    s->talk = NULL;
+    timer_clear(&s->c.in_timer);
+}
+
+static void no_memory(struct socks_server *s, struct exchange *x)
+{
+    worker_count(s->c.w, COUNT_MEMORY_REFUSED);
+    if (x) {
+        end_detach(&s->c.end);
+        exchange_free(x);
+    }
+    socks_server_close(s);
+}
+
+static void refuse(struct socks_server *s, struct exchange *x, unsigned status, const char *why, enum socks_reply code)
+{
+    worker_count(s->c.w, COUNT_SOCKS_BAD);
+    x->refuse = (uint16_t)status;
+    x->refuse_text = why;
+    s->code = (uint8_t)code;
+}
+
+/* The whole request is there, or as much of it as can be read (`rc`). */
+static void request(struct socks_server *s, int rc)
+{
+    unsigned command = s->talk->reader.command;
+    bool good = true;
+    follow_generation(s);
+    struct exchange *x = exchange_new(s->c.w, s->gen, &s->c.end, &s->client);
+    if (!x || !fill_request(s, x, &good)) {
+        no_memory(s, x);
+        return;
+    }
+    s->client.requests++;
+    s->state = SOCKS_EXCHANGE;
+    talk_over(s);
+    worker_count(s->c.w, COUNT_REQUESTS);
+    if (rc != OK)
+        refuse(s, x, 400, "an address of a type that is not known", SOCKS_BAD_ADDRESS);
+    else if (command != SOCKS_CONNECT)
+        refuse(s, x, 405, "a command that is not served", SOCKS_BAD_COMMAND);
+    else if (!good)
+        refuse(s, x, 400, "the target is no host with a port", SOCKS_FAILURE);
+    pipe_end(&x->req_pipe, NULL);
+    x->events |= X_FRONT_BODY;
+    io_watch_soon(&s->c.w->loop, &s->c.io);
+    exchange_start(x);
+    if (s->c.hup) /* its client has left already, and no event will say so again */
+        task_post_later(&s->c.w->loop, &s->next);
+}
+
+/* ---- messages ---- */
+
+static void say_choice(struct socks_server *s, enum socks_method m)
+{
+    uint8_t b[SOCKS_WRITE_MAX];
+    socks_conn_say(&s->c, b, socks_write_choice(b, m));
+}
+
+/* The methods of SOCKS 5 were offered. */
+static void choose(struct socks_server *s)
+{
+    if (!s->talk->reader.has_none) {
+        worker_count(s->c.w, COUNT_SOCKS_BAD);
+        socks_talk_log(s, "client offers no method of authentication that is acceptable");
+        say_choice(s, SOCKS_NONE_GOOD);
+        end_talk(s);
+        return;
+    }
+    say_choice(s, SOCKS_NO_AUTH);
+    socks_read(&s->talk->reader, SOCKS_REQUEST);
+    send_said(s);
+}
+
+static void message(struct socks_server *s)
+{
+    const struct socks_reader *r = &s->talk->reader;
+    if (r->kind == SOCKS_REQUEST) {
+        request(s, OK);
+        return;
+    }
+    s->version = r->version;
+    if (r->version == 4)
+        request(s, OK);
+    else
+        choose(s);
+}
+
+static void feed(struct socks_server *s)
+{
+    size_t used;
+    int rc = socks_feed(&s->talk->reader, slice_of(s->c.in, s->c.in_n), &used);
+    socks_conn_consume(&s->c, used);
+    if (rc == OK)
+        message(s);
+    else if (rc == ERR_UNSUPPORTED)
+        request(s, rc);
+    else if (rc != ERR_MORE)
+        malformed(s, rc == ERR_LIMIT ? "client sent a text that is too long" : "client sent what is not the protocol");
+}
+
+static void read_on(struct socks_server *s)
+{
+    while (s->state == SOCKS_TALK) {
+        if (s->c.in_n) {
+            feed(s);
+            continue;
+        }
+        if (!s->c.readable) {
+            socks_server_await(s);
+            return;
+        }
+        ssize_t n = socks_conn_read(&s->c, SOCKS_READ);
+        if (n < 0 && n != ERR_AGAIN) {
+            socks_server_close(s);
+            return;
+        }
+    }
+}
+
+void socks_talk_go_on(struct socks_server *s)
+{
+    if (s->c.say_n && !send_said(s))
+        return;
+    if (s->state == SOCKS_TALK)
+        read_on(s);
+    else if (!s->c.blocked)
+        socks_server_over(s);
+}
