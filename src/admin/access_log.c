@@ -121,10 +121,10 @@ static int use_format(struct conf_ctx *cf, const struct conf_node *node, struct 
 {
     slice name = node->nargs > 1 ? node->args[1].text : SLICE("combined");
     struct log_format *f = find_format(m, name);
-    if (!f && slice_eq(name, SLICE("combined"))) {
-        int rc = log_format_combined(cf, &f);
-        if (rc != OK)
-            return rc;
+    int rc = f ? ERR_NOTFOUND : log_format_predefined(cf, name, &f);
+    if (rc != OK && rc != ERR_NOTFOUND)
+        return rc;
+    if (rc == OK) {
         f->next = m->formats;
         m->formats = f;
     }
@@ -330,21 +330,16 @@ static const struct directive directives[] = {
         .set = set_access_log,
         .usage = "access_log FILE | syslog:server=ADDRESS[,facility=NAME][,severity=NAME][,tag=TEXT][,nohostname] "
                  "[FORMAT [buffer=SIZE] [gzip[=LEVEL]] [flush=TIME] [if=CONDITION]];   access_log off;",
-        .doc =
-            "Writes a line for each request, in the named format (combined), to FILE or, as a datagram, to a syslog "
-            "server: HOST[:PORT] or unix:PATH; facility local7, severity info, tag nginx unless said otherwise. "
-            "buffer= "
-            "collects lines for a file up to SIZE, flush= at most so long; without them lines leave at the end of each "
-            "turn of the event loop; gzip (level 1) makes a gzip file of what was collected, 64k by default. FILE may "
-            "hold "
-            "variables behind the directory that it begins with and cannot leave; it is then written line by line, "
-            "opened "
-            "by the user of the workers (see open_log_file_cache), and not at all for a request whose root does not "
-            "exist. With if=, no line when CONDITION is empty or 0. Several lines of one level add "
-            "up. "
-            "off, the default, cancels all logs of the level. Lines that a full disk or a slow reader does not take "
-            "are "
-            "lost and counted (log_lost).",
+        .doc = "Writes a line for each request, in the named format (combined; forward is there too, with what a "
+               "forward block decided and why), to FILE or, as a datagram, to a syslog server: HOST[:PORT] or "
+               "unix:PATH; facility local7, severity info, tag nginx unless said otherwise. buffer= collects lines "
+               "for a file up to SIZE, flush= at most so long; without them lines leave at the end of each turn of "
+               "the event loop; gzip (level 1) makes a gzip file of what was collected, 64k by default. FILE may "
+               "hold variables behind the directory that it begins with and cannot leave; it is then written line by"
+               " line, opened by the user of the workers (see open_log_file_cache), and not at all for a request "
+               "whose root does not exist. With if=, no line when CONDITION is empty or 0. Several lines of one "
+               "level add up. off, the default, cancels all logs of the level. Lines that a full disk or a slow "
+               "reader does not take are lost and counted (log_lost).",
     },
     {
         .name = "open_log_file_cache",

@@ -6,6 +6,10 @@
 static const char combined[] = "$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent "
                                "\"$http_referer\" \"$http_user_agent\"";
 
+/* Who asked a forward proxy for what, what was decided, and by which line. */
+static const char forward[] = "$remote_addr $forward_user [$time_local] \"$request\" $status $body_bytes_sent "
+                              "$forward_decision \"$forward_rule\" \"$forward_list\" \"$forward_entry\"";
+
 static struct log_format *format_new(struct conf_ctx *cf, slice name, enum log_escape escape)
 {
     struct log_format *f = arena_new(cf->arena, struct log_format);
@@ -16,10 +20,13 @@ static struct log_format *format_new(struct conf_ctx *cf, slice name, enum log_e
     return f;
 }
 
-int log_format_combined(struct conf_ctx *cf, struct log_format **out)
+int log_format_predefined(struct conf_ctx *cf, slice name, struct log_format **out)
 {
-    const struct conf_arg text = { .text = slice_str(combined), .quoted = true };
-    struct log_format *f = format_new(cf, SLICE("combined"), LOG_ESCAPE_DEFAULT);
+    bool first = slice_eq(name, SLICE("combined"));
+    if (!first && !slice_eq(name, SLICE("forward")))
+        return ERR_NOTFOUND;
+    const struct conf_arg text = { .text = slice_str(first ? combined : forward), .quoted = true };
+    struct log_format *f = format_new(cf, name, LOG_ESCAPE_DEFAULT);
     if (!f)
         return ERR_NOMEM;
     int rc = template_compile(cf, &text, &f->text);

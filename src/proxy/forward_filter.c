@@ -10,6 +10,7 @@
 #include "conf/nearest.h"
 #include "forward/filter_store.h"
 #include "proxy/forward_block.h"
+#include "proxy/forward_deny.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy.h"
 
@@ -76,6 +77,7 @@ int forward_filter_decide(struct exchange *x, const struct fwd_request *v)
     if (f->filter.answer == FWD_NEED_ADDRESSES)
         return ERR_AGAIN;
     size_t n = filter_decision_text(record, sizeof(record), &f->filter, &own);
+    f->verdict = FORWARD_BLOCKED;
     worker_count(x->w, COUNT_FILTER_BLOCKED);
     exchange_log(x, LEVEL_WARN, "%s by filter: %.*s", outcome(&f->filter), (int)n, record);
     return ERR_REFUSED;
@@ -101,10 +103,9 @@ static int texts_add(struct texts *t, slice path, slice text)
 {
     if (t->n == t->cap) {
         uint32_t cap = t->cap ? t->cap * 2 : 8;
-        slice *v = realloc(t->v, cap * sizeof(*v));
-        if (v)
-            t->v = v;
-        slice *paths = v ? realloc(t->paths, cap * sizeof(*paths)) : NULL;
+        slice *v = reallocarray(t->v, cap, sizeof(*v));
+        t->v = v ? v : t->v;
+        slice *paths = v ? reallocarray(t->paths, cap, sizeof(*paths)) : NULL;
         if (!paths)
             return ERR_NOMEM;
         t->paths = paths;
@@ -182,12 +183,12 @@ static int compile(struct conf_ctx *cf, const struct conf_node *node, const stru
         return rc;
     generation_cleanup(cf->gen, &h->cleanup, let_go);
     named->list = h->list;
+    slice first = h->list->first_file < t->n ? t->paths[h->list->first_file] : SLICE_NONE;
     if (h->list->skipped)
         conf_warn(cf, node, 0,
                   "list \"%.*s\" has %u lines that are no rule for a name and do not count, the first is line %u of "
                   "\"%.*s\"",
-                  SLICE_FMT(named->name), h->list->skipped, h->list->first_skipped,
-                  SLICE_FMT(t->paths[h->list->first_file]));
+                  SLICE_FMT(named->name), h->list->skipped, h->list->first_skipped, SLICE_FMT(first));
     return OK;
 }
 

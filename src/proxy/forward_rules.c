@@ -2,10 +2,12 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/escape.h"
 #include "conf/generation.h"
 #include "http/client.h"
 #include "proxy/chain.h"
 #include "proxy/forward_block.h"
+#include "proxy/forward_deny.h"
 #include "proxy/forward_filter.h"
 #include "proxy/proxy.h"
 
@@ -64,14 +66,23 @@ void forward_view(struct exchange *x, struct fwd_request *v)
 
 /* ---- deciding ---- */
 
-static int refuse(struct exchange *x)
+/* ", user "ann"", so that no name of a client breaks a line of the log; empty when nobody is known. */
+static slice user_words(const struct exchange *x, char *dst, size_t cap)
 {
-    return reply_set(x, 403, SLICE_NONE, SLICE_NONE, true) == OK ? ERR_REFUSED : ERR_NOMEM;
+    const slice *user = x->slots[SLOT_USER];
+    struct strb b;
+    strb_init_fixed(&b, dst, cap);
+    if (user) {
+        strb_lit(&b, ", user \"");
+        escape_log(&b, escape_log_upto(*user, cap - 16));
+        strb_char(&b, '"');
+    }
+    return strb_slice(&b);
 }
 
 static void tell(struct exchange *x, const struct forward_exchange *f)
 {
-    char rule[512];
+    char rule[512], user[300];
     const struct fwd_decision *d = &f->rules;
     size_t n = fwd_decision_text(rule, sizeof(rule), &f->conf->policy->http_access, d);
     const char *what = d->answer == FWD_YES         ? "allowed"
@@ -80,7 +91,8 @@ static void tell(struct exchange *x, const struct forward_exchange *f)
                                                     : "refused";
     exchange_trace(x, d->rule ? &d->rule->pos : NULL, "http_access: %s by %.*s", what, (int)n, rule);
     if (d->answer != FWD_YES)
-        exchange_log(x, LEVEL_ERROR, "%.*s is %s by http_access %.*s", SLICE_FMT(f->at.text), what, (int)n, rule);
+        exchange_log(x, LEVEL_ERROR, "%.*s is %s by http_access %.*s%.*s", SLICE_FMT(f->at.text), what, (int)n, rule,
+                     SLICE_FMT(user_words(x, user, sizeof(user))));
 }
 
 static int by_access(struct exchange *x, struct forward_exchange *f, const struct fwd_request *v)
@@ -96,6 +108,7 @@ static int by_access(struct exchange *x, struct forward_exchange *f, const struc
     tell(x, f);
     if (f->rules.answer == FWD_YES)
         return OK;
+    f->verdict = FORWARD_DENIED;
     worker_count(x->w, COUNT_FORWARD_REFUSED);
     return ERR_REFUSED;
 }
@@ -104,6 +117,7 @@ int forward_decide(struct exchange *x)
 {
     struct forward_exchange *f = x->proxy->forward;
     struct fwd_request v;
+    f->verdict = FORWARD_ALLOWED;
     if (!f->conf->policy->http_access.n && !forward_filters(x))
         return OK;
     forward_view(x, &v);
@@ -111,7 +125,7 @@ int forward_decide(struct exchange *x)
     if (rc == OK)
         rc = forward_filter_decide(x, &v);
     f->undecided = rc == ERR_AGAIN;
-    return rc == ERR_REFUSED ? refuse(x) : rc;
+    return rc == ERR_REFUSED ? forward_deny(x) : rc;
 }
 
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)

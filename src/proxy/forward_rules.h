@@ -20,10 +20,14 @@ struct parent;
 /* In the exchange's arena, from forward_select on. */
 struct forward_exchange {
     const struct forward_conf *conf;
-    struct endpoint at; /* the target */
-    slice host;         /* of it, as rules see it: no brackets */
-    slice url;          /* as Squid shows it */
-    slice path;         /* with the query */
+    struct endpoint at;    /* the target */
+    slice host;            /* of it, as rules see it: no brackets */
+    slice url;             /* as Squid shows it */
+    slice path;            /* with the query */
+    uint8_t verdict;       /* enum forward_verdict */
+    uint16_t limit_status; /* of FORWARD_LIMITED: what it is answered with, and why */
+    const char *limit_reason;
+    slice limit_rule;
     const struct addr *addresses;
     uint32_t naddresses;
     bool resolved;                 /* addresses are those of the host, all of them */
