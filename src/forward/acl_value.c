@@ -71,8 +71,10 @@ static int domain(struct fwd_acl *a, struct fwd_compile *c, const struct conf_no
         fwd_warn(c, node, arg, "\"%.*s\" is taken as a domain, not as a directive: is a line end missing?",
                  SLICE_FMT(text));
     bool below = text.n && text.p[0] == '.';
-    if (text.n > 2 && text.p[0] == '[' && text.p[text.n - 1] == ']')
-        text = slice_of(text.p + 1, text.n - 2);
+    struct addr literal;
+    char ip[ADDR_TEXT_MAX];
+    if (addr_parse_ip(text, 0, &literal) == OK) /* one spelling, as the request's host has */
+        text = slice_of(ip, addr_text_ip(ip, &literal));
     int rc = domain_set_add(&a->domains, text, below ? DOMAIN_BOTH : DOMAIN_SELF);
     if (rc == ERR_SYNTAX)
         return fwd_error(c, node, arg, "invalid domain \"%.*s\" in acl \"%.*s\"", SLICE_FMT(text), SLICE_FMT(a->name));

@@ -5,6 +5,7 @@
 #include "base/escape.h"
 #include "conf/generation.h"
 #include "http/client.h"
+#include "net/guard.h"
 #include "proxy/chain.h"
 #include "proxy/forward_block.h"
 #include "proxy/forward_deny.h"
@@ -13,28 +14,68 @@
 
 /* ---- the view ---- */
 
-static slice bare_host(slice host)
+/*
+ * What rules match is one spelling of what goes out, as in Squid: the host in lower case without a last dot, an address
+ * as addr_text_ip writes it (a mapped one as the IPv4 address that it is), no port that the scheme has anyway, the path
+ * normal and decoded. Else whoever a rule names would pass it by writing his target differently.
+ */
+static int name_host(struct exchange *x, const struct endpoint *e, slice *host, bool *v6)
 {
-    return host.n > 2 && host.p[0] == '[' ? slice_of(host.p + 1, host.n - 2) : host;
+    char text[ADDR_TEXT_MAX];
+    struct addr plain;
+    *v6 = false;
+    *host = e->host;
+    if (!e->literal)
+        return OK;
+    bool mapped = e->addr.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&e->addr.in6.sin6_addr);
+    const struct addr *a = mapped && guard_embedded(&e->addr, &plain) ? &plain : &e->addr;
+    *v6 = a->sa.sa_family == AF_INET6;
+    return arena_dup(&x->arena, slice_of(text, addr_text_ip(text, a)), host) ? OK : ERR_NOMEM;
+}
+
+/* Escapes decoded but those of control characters, which would end a line of a pattern's subject. */
+static bool decoded(struct arena *a, slice s, slice *out)
+{
+    *out = s;
+    if (slice_find(s, '%') < 0)
+        return true;
+    char *p = arena_bytes(a, s.n), *at = p;
+    if (!p)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        int hi = s.p[i] == '%' && s.n - i > 2 ? ascii_hex(s.p[i + 1]) : -1, lo = hi < 0 ? -1 : ascii_hex(s.p[i + 2]);
+        int c = lo < 0 ? 0 : hi << 4 | lo;
+        bool escape = c >= 0x20 && c != 0x7f;
+        *at++ = escape ? (char)c : s.p[i];
+        i += escape ? 2 : 0;
+    }
+    *out = slice_of(p, (size_t)(at - p));
+    return true;
 }
 
 int forward_begin(struct exchange *x, const struct forward_conf *c, const struct endpoint *e)
 {
     const struct request *r = &x->req;
     struct forward_exchange *f = arena_new(&x->arena, struct forward_exchange);
-    if (!f)
+    bool v6;
+    if (!f || name_host(x, e, &f->host, &v6) != OK)
         return ERR_NOMEM;
     f->conf = c;
     f->at = *e;
-    f->host = bare_host(e->host);
-    f->url = e->text;
-    if (r->form == TARGET_ABSOLUTE) {
-        const char *mark = r->has_query ? "?" : "";
-        f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->raw_path), mark, SLICE_FMT(r->query));
-        f->url = arena_printf(&x->arena, "%.*s://%.*s%.*s", SLICE_FMT(r->scheme), SLICE_FMT(r->authority),
-                              SLICE_FMT(f->path));
-    }
     x->proxy->forward = f;
+    const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
+    if (r->form != TARGET_ABSOLUTE) {
+        f->url = arena_printf(&x->arena, "%s%.*s%s:%u", open, SLICE_FMT(f->host), close, e->port);
+        return f->url.p ? OK : ERR_NOMEM;
+    }
+    slice query = SLICE_NONE, port = SLICE_NONE;
+    if (e->port != 80)
+        port = arena_printf(&x->arena, ":%u", e->port);
+    if ((e->port != 80 && !port.p) || !decoded(&x->arena, r->query, &query))
+        return ERR_NOMEM;
+    f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->path), r->has_query ? "?" : "", SLICE_FMT(query));
+    f->url = arena_printf(&x->arena, "%.*s://%s%.*s%s%.*s%.*s", SLICE_FMT(r->scheme), open, SLICE_FMT(f->host), close,
+                          SLICE_FMT(port), SLICE_FMT(f->path));
     return f->url.p ? OK : ERR_NOMEM;
 }
 

@@ -40,6 +40,17 @@ def test_the_first_line_that_matches_decides(hinge, backend):
     assert through(h, at + "/good", "Content-Length: 0", method="POST").status == 403
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.3:1/%62ad", "http://127.0.0.3:1/x?a=%62ad", "http://127.0.0.3:1/x/%2e%2e/./b%61d", "http://evil.test/",
+                                 "http://EVIL.test/", "http://evil.test:80/", "http://evil.test./", "http://[::ffff:127.0.0.1]:1/", "http://[2001:DB8:0::1]/",
+                                 "http://127.0.0.2/x?%0aevil", "http://127.0.0.2/x?%00evil", "http://127.0.0.3:1/top/../root"])
+def test_another_spelling_is_no_way_round_a_rule(hinge, url):
+    h = proxy(hinge, """egress_allow all; acl bad urlpath_regex bad; acl badurl url_regex ^http://evil[.]test/; acl ip dstdomain 127.0.0.1;
+        acl six dstdomain [2001:db8:0:0:0:0:0:1]; acl line url_regex ^http://127.0.0.2/x.*evil; acl root urlpath_regex ^/root; acl all_of_them any-of bad badurl ip six line root;
+        http_access deny all_of_them; http_access allow localhost;""")
+    assert through(h, url).status == 403
+    h.wait_log("all_of_them")
+
+
 def test_when_none_matches(hinge, backend):
     at = f"http://127.0.0.1:{backend().port}/"
     assert through(proxy(hinge, "acl x port 1; http_access allow x;"), at).status == 403
