@@ -90,10 +90,10 @@ static int copy_conf(struct resolver *r, const struct resolver_conf *c)
     return OK;
 }
 
-/* The one used longest ago that nobody waits for goes, when there are too many. */
+/* Room for one more: the one used longest ago that nobody waits for goes, when there are too many. */
 static void instances_bound(struct resolvers *rs)
 {
-    for (struct list *at = rs->list.prev; rs->n > INSTANCES_MAX && at != &rs->list;) {
+    for (struct list *at = rs->list.prev; rs->n >= INSTANCES_MAX && at != &rs->list;) {
         struct resolver *r = list_entry(at, struct resolver, link);
         at = at->prev;
         if (r->lookups == 0)
@@ -122,9 +122,9 @@ static struct resolver *instance(struct resolvers *rs, const struct resolver_con
     }
     r->all = rs;
     resolver_cache_init(&r->cache, RESOLVER_NAMES_MAX);
+    instances_bound(rs); /* before it is among them: it is the one that nobody waits for yet */
     list_add(&rs->list, &r->link);
     rs->n++;
-    instances_bound(rs);
     return r;
 }
 

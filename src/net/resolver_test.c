@@ -264,9 +264,29 @@ static void test_memory_is_bounded(void **state)
     teardown(&w); /* with everything under way */
 }
 
+/* More ways of asking than are remembered, all of them in use: none goes, least of all the newest. */
+static void many_ways(void **state)
+{
+    struct world w;
+    struct resolve r[40];
+    char names[40][8];
+    setup(&w);
+    w.fake.silent = true;
+    for (unsigned i = 0; i < array_len(r); i++) {
+        snprintf(names[i], sizeof(names[i]), "way%u", i);
+        w.conf.identity = slice_str(names[i]);
+        assert_int_equal(ask(&w, "a.test", &r[i]), ERR_AGAIN);
+    }
+    until_told(&w, array_len(r));
+    for (unsigned i = 0; i < array_len(r); i++)
+        resolver_drop(&r[i]);
+    teardown(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_ways),
         cmocka_unit_test(test_asked_once_and_remembered),
         cmocka_unit_test(test_ttl_zero_is_not_remembered),
         cmocka_unit_test(test_an_old_answer_bridges_a_failure),
