@@ -153,6 +153,16 @@ static int by_first(const void *a, const void *b)
     return memcmp(a, b, 16);
 }
 
+/* Is there nothing between the two? */
+static bool touch(const uint8_t last[16], const uint8_t first[16])
+{
+    uint8_t next[16];
+    memcpy(next, last, 16);
+    for (unsigned i = 16; i-- && ++next[i] == 0;) {
+    }
+    return memcmp(first, next, 16) <= 0;
+}
+
 void addr_set_finish(struct addr_set *s)
 {
     if (s->n > 1)
@@ -160,7 +170,7 @@ void addr_set_finish(struct addr_set *s)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         struct addr_span *to = kept ? &s->v[kept - 1] : NULL;
-        if (!to || memcmp(s->v[i].first, to->last, 16) > 0)
+        if (!to || (memcmp(s->v[i].first, to->last, 16) > 0 && !touch(to->last, s->v[i].first)))
             s->v[kept++] = s->v[i];
         else if (memcmp(s->v[i].last, to->last, 16) > 0)
             memcpy(to->last, s->v[i].last, 16);
@@ -179,6 +189,21 @@ bool addr_set_is_all(const struct addr_set *s)
             return false;
     }
     return true;
+}
+
+bool addr_set_is_world(const struct addr_set *s)
+{
+    static const struct addr_span worlds[] = {
+        { { [10] = 0xff, [11] = 0xff }, { [10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+        { { 0x20 }, { 0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+    };
+    for (uint32_t i = 0; i < s->n; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            if (memcmp(s->v[i].first, worlds[k].first, 16) <= 0 && memcmp(s->v[i].last, worlds[k].last, 16) >= 0)
+                return true;
+        }
+    }
+    return false;
 }
 
 bool addr_set_has(const struct addr_set *s, const struct sockaddr *sa)

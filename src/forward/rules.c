@@ -88,7 +88,7 @@ static enum for_stranger acl_for_stranger(const struct fwd_acl *a)
     enum for_stranger best = NEVER;
     switch (a->type) {
     case ACL_SRC:
-        return addr_set_is_all(&a->addresses) ? ALWAYS : NEVER;
+        return addr_set_is_all(&a->addresses) ? ALWAYS : addr_set_is_world(&a->addresses) ? PERHAPS : NEVER;
     case ACL_PROXY_AUTH:
         return NEVER;
     case ACL_ANY_OF:

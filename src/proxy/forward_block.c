@@ -251,14 +251,15 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
 
 static bool everybody(const struct location *l)
 {
-    bool any = satisfy_any_at(l), open = !any;
+    bool any = satisfy_any_at(l), one_open = false, all_open = true; /* without rules nobody is kept out */
     for (const struct policy_use *u = l->policies; u->policy; u++) {
         if (u->phase != PHASE_ACCESS)
             continue;
         bool one = u->policy->open && u->policy->open(u->conf);
-        open = any ? open || one : open && one;
+        one_open = one_open || one;
+        all_open = all_open && one;
     }
-    return open;
+    return all_open || (any && one_open);
 }
 
 static bool has_rules(const struct location *l)

@@ -120,7 +120,9 @@ def test_clients_of_other_hosts_come_in_by_a_rule(hinge, backend):
 
 
 @pytest.mark.parametrize("rules, good", [("http_access allow all;", False), ("http_access allow localhost;", True), ("allow 10.0.0.0/8; deny all; http_access allow all;", True),
-                                         ("http_access allow all; allow_open_proxy on;", True), ("acl p port 80; http_access allow p; http_access deny all;", False)])
+                                         ("http_access allow all; allow_open_proxy on;", True), ("acl p port 80; http_access allow p; http_access deny all;", False), ("satisfy any; http_access allow all;", False),
+                                         ("acl w src ipv4; http_access allow w;", False), ("acl w src 0.0.0.0/1 128.0.0.0/1; http_access allow w;", False),
+                                         ("acl w src 0.0.0.0-255.255.255.254; http_access allow !w;", False), ("acl w src 10.0.0.0/8; http_access allow w;", True)])
 def test_what_would_be_open_does_not_start(hinge, rules, good):
     told = hinge.prepare_http(f"forward {{ listen 0.0.0.0:3128; {rules} }}").run("-t").stderr
     assert ("allow_open_proxy" in told) != good, told
