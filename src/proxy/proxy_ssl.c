@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/map.h"
 #include "proxy/proxy.h"
+#include "tls/check.h"
 
 #define EVERYWHERE (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
 
@@ -69,7 +70,8 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
                           SLICE_FMT(c->origin.certs->path));
     if (c->origin.verify && !c->origin.trusted)
         return conf_error(cf, node, -1, "no proxy_ssl_trusted_certificate for proxy_ssl_verify");
-    return tls_origin_finish(cf, &c->origin);
+    int rc = tls_origin_finish(cf, &c->origin);
+    return rc == OK ? tls_check_origin(cf, node, &c->origin) : rc;
 }
 
 #define AT(member) .offset = offsetof(struct proxy_ssl_conf, member)

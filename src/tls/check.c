@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/attr.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "conf/bundle.h"
+#include "tls/client.h"
 #include "tls/pem.h"
 #include "tls/worker.h"
 
@@ -25,17 +27,17 @@ struct seen {
 };
 static struct map good;
 
-static bool seen(const struct tls_conf *c)
+static bool seen(const char key[TLS_KEY])
 {
-    return map_get(&good, slice_of(c->key, TLS_KEY)) != NULL;
+    return map_get(&good, slice_of(key, TLS_KEY)) != NULL;
 }
 
-static void note(const struct tls_conf *c)
+static void note(const char key[TLS_KEY])
 {
     struct seen *s = malloc(sizeof(*s));
     if (!s)
         return;
-    memcpy(s->key, c->key, TLS_KEY);
+    memcpy(s->key, key, TLS_KEY);
     if (map_put(&good, slice_of(s->key, TLS_KEY), s) != OK)
         free(s);
 }
@@ -146,7 +148,7 @@ int tls_check(struct conf_ctx *cf, const struct tls_conf *c)
     warn_weak(cf, c);
     for (const struct tls_file *k = c->keys; k; k = k->next)
         warn_mode(cf, k);
-    if (seen(c) || !time_left(cf))
+    if (seen(c->key) || !time_left(cf))
         return OK;
     const struct tls_file *cert = c->certs, *key = c->keys; /* as many of either, and some */
     int rc;
@@ -158,6 +160,31 @@ int tls_check(struct conf_ctx *cf, const struct tls_conf *c)
     if (rc == OK)
         rc = check_context(cf, c);
     if (rc == OK)
-        note(c);
+        note(c->key);
     return rc;
+}
+
+/* Whose line a failure is: the file that it names (cut short there). */
+static const struct conf_node *node_of(const struct tls_origin *o, const char *why, const struct conf_node *otherwise)
+{
+    const struct tls_file *files[] = { o->certs, o->keys, o->trusted, o->crl };
+    for (size_t i = 0; i < array_len(files); i++) {
+        slice path = files[i] ? slice_upto(files[i]->path, files[i]->path.n < 60 ? files[i]->path.n : 60) : SLICE_NONE;
+        if (path.n && memmem(why, strlen(why), path.p, path.n))
+            return files[i]->node;
+    }
+    return otherwise;
+}
+
+int tls_check_origin(struct conf_ctx *cf, const struct conf_node *node, const struct tls_origin *o)
+{
+    struct tls_context t = { 0 };
+    bool plain = !o->certs && !o->trusted && !o->crl && !o->commands && slice_eq(o->ciphers, SLICE("DEFAULT"));
+    if (plain || bundle_closed(cf->bundle) || seen(o->key) || !time_left(cf))
+        return OK;
+    int rc = tls_origin_make(o, &t);
+    SSL_CTX_free(t.ctx);
+    if (rc == OK)
+        note(o->key);
+    return rc == ERR_SYNTAX ? conf_error(cf, node_of(o, t.why, node), -1, "%s", t.why) : rc;
 }

@@ -8,5 +8,8 @@
 
 /* OK, ERR_SYNTAX after reporting, ERR_NOMEM. A closed bundle was looked at before. */
 int tls_check(struct conf_ctx *cf, const struct tls_conf *c);
+/* The same for what backends are shown and must prove; `node`: whom to blame for what no file is named with. */
+struct tls_origin;
+int tls_check_origin(struct conf_ctx *cf, const struct conf_node *node, const struct tls_origin *o);
 
 #endif

@@ -88,8 +88,9 @@ static bool resume(struct tls_client *c, const struct tls_origin *o, slice name,
 
 /* ---- contexts ---- */
 
-static int make(const struct tls_origin *o, struct tls_context *out)
+int tls_origin_make(const struct tls_origin *o, struct tls_context *out)
 {
+    ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     if (!ctx)
         return ERR_NOMEM;
@@ -125,8 +126,7 @@ static int make(const struct tls_origin *o, struct tls_context *out)
 
 static int make_origin(const void *what, struct tls_context *out)
 {
-    ERR_clear_error();
-    return make(what, out);
+    return tls_origin_make(what, out);
 }
 
 static void mix(EVP_MD_CTX *d, const void *p, size_t n)

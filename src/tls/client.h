@@ -21,6 +21,8 @@ struct tls_origin {
     char key[TLS_KEY]; /* digest of all of it */
 };
 
+/* A context of it: OK, ERR_NOMEM, or ERR_SYNTAX with out->why filled. */
+int tls_origin_make(const struct tls_origin *o, struct tls_context *out);
 /* Fills o->key, and enters it among what the configuration asks for. OK or ERR_NOMEM. */
 int tls_origin_finish(struct conf_ctx *cf, struct tls_origin *o);
 /*

@@ -2,6 +2,7 @@
  * An OpenSSL context from a configuration: certificates, keys, protocols, what is asked of clients.
  */
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -209,11 +210,16 @@ static int on_status(SSL *ssl, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int set_staple(SSL_CTX *ctx, const struct tls_conf *c)
+static int set_staple(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
 {
     if (!c->stapling || !c->staple_file)
         return OK;
     size_t n = c->staple_file->text.n;
+    const unsigned char *der = (const unsigned char *)c->staple_file->text.p;
+    OCSP_RESPONSE *answer = n <= INT32_MAX ? d2i_OCSP_RESPONSE(NULL, &der, (long)n) : NULL;
+    if (!answer)
+        return fail(out, "ssl_stapling_file holds no OCSP response:", c->staple_file->path);
+    OCSP_RESPONSE_free(answer);
     char *kept = malloc(sizeof(n) + n);
     if (!kept)
         return ERR_NOMEM;
@@ -253,7 +259,7 @@ static int fill(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
     if (rc == OK)
         rc = set_dh(ctx, c, out);
     if (rc == OK)
-        rc = set_staple(ctx, c);
+        rc = set_staple(ctx, c, out);
     if (rc == OK)
         rc = session_install(ctx, c, out);
     if (rc == OK)

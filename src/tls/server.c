@@ -66,6 +66,7 @@ static bool change_context(SSL *ssl, SSL_CTX *ctx, const struct tls_conf *c)
     SSL_set_options(ssl, SSL_CTX_get_options(ctx));
     SSL_set_min_proto_version(ssl, (int)SSL_CTX_get_min_proto_version(ctx));
     SSL_set_max_proto_version(ssl, (int)SSL_CTX_get_max_proto_version(ctx));
+    SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx));
     SSL_set_session_id_context(ssl, (const unsigned char *)c->policy, SSL_MAX_SSL_SESSION_ID_LENGTH);
     return slice_eq(c->curves, SLICE("auto")) || SSL_set1_groups_list(ssl, c->curves.p) == 1;
 }

@@ -25,7 +25,7 @@ int session_install(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         if (c->cache.mode == TLS_CACHE_OFF || c->cache.mode == TLS_CACHE_NONE)
             SSL_CTX_set_num_tickets(ctx, 0);
-        return OK;
     }
+    /* also without tickets: OpenSSL asks the callback of the address's default server on behalf of every other one */
     return tickets_install(ctx, c);
 }

@@ -108,7 +108,7 @@ static int slot(void)
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
                      int seal)
 {
-    /* the keys of the address's default server: OpenSSL asks before and after SNI, and must get the same answer */
+    /* of the server that the name found: it is known before OpenSSL looks at a ticket (tls/server.c, on_hello) */
     const struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), slot());
     struct ticket_key k;
     int r = 1;
