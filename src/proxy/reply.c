@@ -83,18 +83,30 @@ static slice page_foot(struct exchange *x)
     return kept ? out : SLICE_NONE;
 }
 
+/* nginx's words for its kinds of 400, by which administrators find what they search for. */
+static slice kind_words(unsigned status)
+{
+    static const char *const words[] = { "Request Header Or Cookie Too Large", "The SSL certificate error",
+                                         "No required SSL certificate was sent",
+                                         "The plain HTTP request was sent to HTTPS port" };
+    return status >= 494 && status <= 497 ? slice_str(words[status - 494]) : SLICE_NONE;
+}
+
 static slice page_body(struct exchange *x, unsigned status)
 {
-    slice reason = status_reason(status), foot;
+    slice kind = kind_words(status), foot;
+    if (kind.n)
+        status = 400;
+    slice reason = status_reason(status), title = kind.n ? kind : reason;
     if (status < 300 || !reason.n)
         return SLICE(""); /* a code that nobody knows has no page, as in nginx */
     foot = page_foot(x);
     return arena_printf(
         &x->arena,
         "<html>\r\n<head><title>%u %.*s</title></head>\r\n<body>\r\n<center><h1>%u %.*s</h1></center>\r\n"
-        "%s%.*s%s</body>\r\n</html>\r\n",
-        status, SLICE_FMT(reason), status, SLICE_FMT(reason), foot.n ? "<hr><center>" : "", SLICE_FMT(foot),
-        foot.n ? "</center>\r\n" : "");
+        "%s%.*s%s%s%.*s%s</body>\r\n</html>\r\n",
+        status, SLICE_FMT(title), status, SLICE_FMT(reason), kind.n ? "<center>" : "", SLICE_FMT(kind),
+        kind.n ? "</center>\r\n" : "", foot.n ? "<hr><center>" : "", SLICE_FMT(foot), foot.n ? "</center>\r\n" : "");
 }
 
 static bool put_field(struct exchange *x, enum token t, slice name, slice value)

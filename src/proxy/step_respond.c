@@ -119,8 +119,8 @@ static enum step respond_local(struct exchange *x)
         if (s != STEP_WAIT)
             return s;
         if (x->resp.status >= 494 && x->resp.status <= 497) { /* names for kinds of 400 that no client knows */
-            if (reply_set(x, 400, SLICE_NONE, SLICE_NONE, true) < 0)
-                return step_end(x, END_BACKEND);
+            x->resp.status = 400; /* the page says which kind */
+            x->resp.reason = status_reason(400);
         }
         x->override_status = 0; /* an error on the way to a page is what the client hears of (as in nginx) */
     }

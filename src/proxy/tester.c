@@ -229,6 +229,7 @@ static void check_location(struct conf_ctx *cf, const struct http_main *m, const
     check_slashes(cf, l, c);
     check_http_host(cf, c);
     check_loop(cf, m, s, l, c);
+    tester_clear_pass(cf, c);
 }
 
 /* The tree of locations, without recursion. */
@@ -257,5 +258,6 @@ void tester_run(struct conf_ctx *cf, const struct http_main *m, const struct con
         check_server(cf, m, s, &use);
     check_unused(cf, &use);
     map_done(&use.used);
+    tester_twins(cf, m);
     tester_text(cf, http);
 }

@@ -37,6 +37,16 @@ FAULTS = {
     "an upstream with a typing error": (
         "upstream backend { server 10.0.0.1; } upstream backnd { server 10.0.0.2; } server { listen %%port%%; location / { proxy_pass http://backend; } }",
         'upstream "backnd" is used by nobody', "no proxy_pass names it"),
+    "a public backend in the clear": ("trusted_proxies none; server { listen %%port%%; location / { proxy_pass http://8.8.4.4/; } }",
+        "proxy_pass sends requests in the clear to 8.8.4.4:80, a public address", "https:// and proxy_ssl_verify"),
+    "one of a group's": ("""trusted_proxies none; upstream g { server 10.0.0.1; server [2a00:1450::1]:8080 backup; }
+        server { listen %%port%%; location / { proxy_pass http://g; } }""",
+        "in the clear to [2a00:1450::1]:8080, a public address", "https:// and proxy_ssl_verify"),
+    "a twin that nobody is led to": ("""server { listen 80; server_name a.test www.a.test; location / { return 200; } }
+        server { listen 443 ssl; server_name www.a.test; ssl_reject_handshake on; }""",
+        '"www.a.test" is served by http on port 80 although the server of line', "return 301 https://$host$request_uri;"),
+    "one server for both": ("""server { listen 80; listen 443 ssl; server_name a.test; ssl_reject_handshake on; location / { return 200; } }""",
+        '"a.test" is served by http on port 80 as by https', "return 301 https://$host$request_uri;"),
     "a loop": ("server { listen %%port%%; location / { proxy_pass http://127.0.0.1:%%port-number%%; } }",
         "is a loop", "listens on"),
     "the Host field decides": ("server { listen %%port%%; location / { proxy_pass http://$http_host$request_uri; } }",
@@ -127,6 +137,16 @@ def test_strict_makes_it_an_error(hinge, name):
 
 
 SOUND = {
+    "private backends, and a public one by https": """server { listen %%port%%; location / { proxy_pass http://192.168.1.1; }
+        location /a { proxy_pass http://127.0.0.1:9; } location /b { proxy_pass https://8.8.4.4; } location /c { proxy_pass http://[fd00::1]; } }""",
+    "a redirect to https": """server { listen 80; server_name a.test; return 301 https://$host$request_uri; }
+        server { listen 443 ssl; server_name a.test; ssl_reject_handshake on; }""",
+    "a redirect in a location": """server { listen 80; server_name a.test; location /.well-known/ { return 200; } location / { return 301 https://$host$request_uri; } }
+        server { listen 443 ssl; server_name a.test; ssl_reject_handshake on; }""",
+    "a condition on the scheme": """server { listen 80; listen 443 ssl; server_name a.test; ssl_reject_handshake on;
+        if ($scheme != https) { return 301 https://$host$request_uri; } location / { return 200; } }""",
+    "other names and other ports": """server { listen 80; server_name a.test; location / { return 200; } }
+        server { listen 443 ssl; server_name b.test; ssl_reject_handshake on; } server { listen 8080; server_name b.test; location / { return 200; } }""",
     "fields that are repeated or merged": ACME + """
         add_header X-A a; add_header X-B b; proxy_set_header Host $host;
         location / { add_header x-a 1; add_header X-B 2; proxy_set_header Host $host; proxy_set_header X-C c; proxy_pass http://app; }

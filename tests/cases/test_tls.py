@@ -380,3 +380,29 @@ def test_many_servers(hinge):
     servers = "".join(f"server {{ listen %%port%% ssl; server_name h{i}.test; {a.lines} return 200 {i}; }}\n" for i in range(2000))
     h = hinge.http(servers)
     assert body(ask(h, name="h1999.test")) == "1999"
+
+
+@pytest.mark.parametrize("kind", ["clear", "clear-h2", "none", "wrong"])
+def test_the_pages_of_bad_requests(beside, kind):
+    """nginx's words for a request in the clear and for certificates, without error_page and with it."""
+    mine, other = certificate("client.test"), certificate("other.test")
+    page = "error_page 495 496 497 =404 /told; location /told { internal; return 200 'told of $status at $request_uri'; } location / { return 200 x; }"
+    s = beside(f"""ssl_protocols TLSv1.2 TLSv1.3; {certificate().lines} ssl_client_certificate {mine.cert}; ssl_verify_client on;
+        server {{ listen %%port%% ssl {'http2' if kind == 'clear-h2' else ''}; location / {{ return 200 x; }} }}
+        server {{ listen %%port2%% ssl {'http2' if kind == 'clear-h2' else ''}; {page} }}""")
+    words = {"clear": "The plain HTTP request was sent to HTTPS port", "clear-h2": "The plain HTTP request was sent to HTTPS port",
+             "none": "No required SSL certificate was sent", "wrong": "The SSL certificate error"}[kind]
+    seen = []
+    for h in s.both:
+        for port in ["port", "port2"]:
+            if kind.startswith("clear"):
+                with socket.create_connection(address(h, port), PATIENCE) as raw:
+                    raw.sendall(GET % (b"/way", b"a.test"))
+                    answer = read_all(raw)
+            else:
+                answer = ask(h, "/way", port=port, ctx=context(other if kind == "wrong" else None))
+            text = re.sub("(nginx|hinge)/[0-9.]+", "SERVER", body(answer))
+            seen.append((answer.split(b"\r\n", 1)[0], text))
+    assert seen[:2] == seen[2:]
+    assert seen[0][0] == b"HTTP/1.1 400 Bad Request" and f"<center>{words}</center>" in seen[0][1] and f"<title>400 {words}</title>" in seen[0][1]
+    assert seen[1][0] == b"HTTP/1.1 404 Not Found"
