@@ -44,6 +44,7 @@ int h1_worker_init(struct worker *w)
     w->tls = tls_worker_new(&w->loop);
     if (!w->tls)
         return ERR_NOMEM;
+    w->tls->count = (struct tls_counts){ &w->count[COUNT_TLS_RENEGOTIATIONS], &w->count[COUNT_TLS_KEY_UPDATES] };
     return OK;
 }
 

@@ -18,6 +18,8 @@ enum {
     WHOLE_AT_MOST = 4096,
     EVENTS_MOST = 100, /* messages of the protocol's own in a second: new keys, tickets, warnings */
     EVENTS_MS = 1000,
+    ASKED_MOST = 16, /* key updates and renegotiations a minute: each costs us more than the peer */
+    ASKED_MS = 60000,
 };
 
 /* ---- the memory that OpenSSL reads and writes ---- */
@@ -86,25 +88,54 @@ static BIO_METHOD *method(void)
     return m;
 }
 
+/* ---- what a peer says after the handshake ---- */
+
+/* What else lies in the input would be more of the same, and is not looked at. */
+static void enough(struct tls_io *io)
+{
+    io->broken = true;
+    io->feed_n = 0;
+}
+
+/* New keys, and renegotiation, which OpenSSL refuses by an alert (SSL_OP_NO_RENEGOTIATION): each costs us more than the
+ * peer. */
+static void asked(struct tls_io *io, uint64_t *count)
+{
+    uint64_t now = loop_now(io->w->loop);
+    if (count)
+        __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+    if (now - io->asked_at >= ASKED_MS) {
+        io->asked_at = now;
+        io->asked = 0;
+    }
+    if (++io->asked > ASKED_MOST)
+        enough(io);
+}
+
 /*
  * After the handshake a peer may still send what is no data (RFC 8446 section 4.6, KeyUpdate above all), each message
  * with its work and none with an end: a read that waited for data would never come back from a peer that sends nothing
  * else. So the rest of the input is dropped, and the connection with it.
  */
-static void on_event(const SSL *ssl, int where, int ret)
+static void on_event(const SSL *ssl, int where, int what)
 {
     struct tls_io *io = SSL_get_app_data(ssl);
-    if (!io->done || !(where & (SSL_CB_EXIT | SSL_CB_ALERT)))
+    if (!io->done)
+        return;
+    OSSL_HANDSHAKE_STATE s = where & SSL_CB_LOOP ? SSL_get_state(ssl) : TLS_ST_OK;
+    if (s == TLS_ST_SR_KEY_UPDATE || s == TLS_ST_CR_KEY_UPDATE)
+        asked(io, io->w->count.key_updates);
+    if (where == SSL_CB_WRITE_ALERT && (what & 0xff) == SSL_AD_NO_RENEGOTIATION)
+        asked(io, io->w->count.renegotiations);
+    if (!(where & (SSL_CB_EXIT | SSL_CB_ALERT)))
         return;
     uint64_t now = loop_now(io->w->loop);
     if (now - io->events_at >= EVENTS_MS) {
         io->events_at = now;
         io->events = 0;
     }
-    if (++io->events <= EVENTS_MOST)
-        return;
-    io->broken = true;
-    io->feed_n = 0;
+    if (++io->events > EVENTS_MOST)
+        enough(io);
 }
 
 int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_worker *w, SSL_CTX *ctx, int fd,
@@ -116,6 +147,7 @@ int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_w
     io->w = w;
     io->fd = fd;
     io->record = TLS_RECORD;
+    io->hello = HELLO_READ;
     io->ssl = b ? SSL_new(ctx) : NULL;
     if (!io->ssl) {
         BIO_free(b);
@@ -319,10 +351,16 @@ int tls_io_handshake(struct transport *t)
             return rc;
         if (!more)
             return ERR_AGAIN;
-        ssize_t n = tls_io_receive(io, TLS_IN);
+        if (!io->hello) {
+            tls_io_fail(io, "the client's hello is too large");
+            return ERR_SYNTAX;
+        }
+        ssize_t n = tls_io_receive(io, io->hello < TLS_IN ? io->hello : TLS_IN);
         if (n < 0)
             return (int)n;
-        more = n == TLS_IN;
+        more = n == TLS_IN || io->hello != HELLO_READ;
+        if (io->hello != HELLO_READ)
+            io->hello -= (uint32_t)n < io->hello ? (uint32_t)n : io->hello;
     }
 }
 

@@ -22,14 +22,19 @@ struct tls_io {
     char *out; /* sealed and not with the kernel */
     size_t out_at, out_n, out_cap;
     char *why;
-    uint64_t wrote;  /* mono ms of the last write */
+    uint64_t wrote; /* mono ms of the last write */
     uint64_t events_at;
     uint32_t events; /* of OpenSSL since events_at, after the handshake */
     uint32_t small;  /* bytes that still go in small records */
     uint32_t record; /* largest record */
-    bool blocked;    /* the kernel had no room for all of `out` */
+    uint32_t hello;  /* bytes of a hello that may still come; HELLO_READ: nothing counts them */
+    uint64_t asked_at;
+    uint32_t asked; /* new keys and renegotiations since asked_at */
+    bool blocked;   /* the kernel had no room for all of `out` */
     bool done, broken, shut, ended;
 };
+
+enum { HELLO_READ = UINT32_MAX };
 
 /* Embeds; `ops` decides the rest. OK or ERR_NOMEM. */
 int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_worker *w, SSL_CTX *ctx, int fd,

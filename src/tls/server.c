@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "tls/io.h"
 
-enum { NAME_LONGEST = 255, HANDSHAKE_RECORD = 22 };
+enum { NAME_LONGEST = 255, HANDSHAKE_RECORD = 22, HELLO_LARGEST = 17 << 10 };
 
 struct tls_server {
     struct tls_io io;
@@ -85,6 +85,7 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     if (s->looked) /* the second hello, after a HelloRetryRequest */
         return SSL_CLIENT_HELLO_SUCCESS;
     s->looked = true;
+    s->io.hello = HELLO_READ;
     if (!keep_name(s, hello_name(ssl)))
         return refuse(s, alert, SSL_AD_INTERNAL_ERROR, "no memory");
     struct tls_choice c = { .conf = s->conf };
@@ -151,6 +152,7 @@ static int server_handshake(struct transport *t)
         if (rc != OK)
             return rc;
         SSL_set_accept_state(s->io.ssl);
+        s->io.hello = s->io.feed_n < HELLO_LARGEST ? (uint32_t)(HELLO_LARGEST - s->io.feed_n) : 0;
     }
     return tls_io_handshake(t);
 }

@@ -29,7 +29,13 @@ struct tls_context {
     bool used; /* by the generation that is being taken */
 };
 
+/* Where events are counted, the owner's memory; NULL: not. */
+struct tls_counts {
+    uint64_t *renegotiations, *key_updates;
+};
+
 struct tls_worker {
+    struct tls_counts count;
     struct loop *loop;
     char *in, *out, *gather;
     size_t out_n, out_cap;
