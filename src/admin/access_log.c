@@ -58,7 +58,7 @@ static bool wanted(struct exchange *x, const struct log_use *u)
 static void access_log_end(struct exchange *x, const void *conf)
 {
     const struct access_log *a = conf;
-    if (x->parent && !a->subrequests)
+    if (x->aside && !a->subrequests)
         return;
     for (const struct log_use *u = a->logs->first; u; u = u->next) {
         if (!wanted(x, u))

@@ -175,6 +175,7 @@ struct exchange {
     bool body_refused;        /* the request body is broken, slow or too large: no pass sends it */
     bool local;               /* resp was made by us, not by a backend */
     bool head_sent;           /* the answer's head went to the front end */
+    bool aside;               /* a step on the way to what a client asks for: logged as subrequests are */
     bool plain_page;          /* the local answer is a page of its status alone: error_page may replace it */
     bool error_paged;         /* error_page was used, and may not be used again */
     uint16_t override_status; /* of error_page: what the answer's status becomes; 0: it keeps its own */

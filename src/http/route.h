@@ -81,6 +81,9 @@ struct server {
     bool forward; /* a forward block: it is a proxy to its clients (407, not 401) */
 };
 
+/* MAY: it may give them, rules that need none may let it in all the same. */
+enum socks_login { SOCKS_LOGIN_NO, SOCKS_LOGIN_MAY, SOCKS_LOGIN_MUST };
+
 /* One listening address of a configuration. */
 struct listener_conf {
     slice key;           /* canonical address text: the BUNDLE_LISTEN key */
@@ -91,6 +94,7 @@ struct listener_conf {
     bool http2;          /* `listen ... http2`; else each server says whether it is spoken */
     bool proxy_protocol; /* every connection begins with a PROXY header */
     bool socks;          /* the first byte of a connection may be that of SOCKS */
+    uint8_t socks_login; /* enum socks_login: is a SOCKS client asked for a name and a password? */
     bool only_socks;     /* ... and nothing else is spoken */
     bool connect;        /* some server of it serves CONNECT; else that is refused before anything is looked up */
 };

@@ -340,5 +340,6 @@ const struct policy auth_basic_policy = {
     .name = "auth_basic",
     .feature = &auth_basic_feature,
     .active = auth_basic_active,
+    .asks = true,
     .on_request = auth_basic_request,
 };

@@ -56,6 +56,8 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
         return "no access rule lets in clients of other hosts";
     if (!c->ruled)
         exchange_trace(x, NULL, "no access rule stands here: clients of this machine may come in");
+    if (r->login)
+        return NULL;
     *status = 400;
     if (r->host_differs && r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
         return "Host differs from the target";
@@ -117,6 +119,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
         return fail(x, 404); /* a page that error_page names is not one of the target's */
     if ((why = wrong(x, c, &status)))
         return refuse(x, status, why);
+    if (x->req.login) /* its name and password were good, or nobody asks for them */
+        return reply_set(x, 204, SLICE_NONE, SLICE_NONE, false) == OK ? VERDICT_REPLY : VERDICT_DROP;
     bool connect = x->req.form == TARGET_AUTHORITY;
     if (!connect && x->req.form != TARGET_ABSOLUTE)
         return own_request(x, c);
@@ -271,6 +275,25 @@ static bool has_rules(const struct location *l)
     return false;
 }
 
+/* What a SOCKS client has to show before it may ask. */
+static enum socks_login login_at(const struct location *l)
+{
+    for (const struct policy_use *u = l->policies; u->policy; u++) {
+        if (u->phase == PHASE_ACCESS && u->policy->asks)
+            return satisfy_any_at(l) ? SOCKS_LOGIN_MAY : SOCKS_LOGIN_MUST;
+    }
+    return SOCKS_LOGIN_NO;
+}
+
+static void set_login(const struct http_main *m, const struct server_build *s)
+{
+    for (const struct listen_line *l = s->listens; l; l = l->next) {
+        struct listener_conf *at = map_get(&m->listeners, l->key);
+        if (at)
+            at->socks_login = (uint8_t)login_at(s->base.loc);
+    }
+}
+
 static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open)
 {
     int rc = OK;
@@ -316,6 +339,7 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
         if (!s->server->forward)
             continue;
         struct forward_conf *c = conf_get(l->conf, &forward_feature);
+        set_login(m, s);
         c->ruled = has_rules(l) || c->policy->http_access.n;
         bool open = everybody(l) && (!c->policy->http_access.n || fwd_rules_open(&c->policy->http_access));
         int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open);

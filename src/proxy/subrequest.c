@@ -140,6 +140,7 @@ struct subrequest *subrequest_start(struct exchange *parent, slice uri, slice ar
     if (!x)
         return NULL;
     x->parent = parent;
+    x->aside = true;
     fill(x, parent, uri, args, has_args);
     if (!exchange_inherit_values(x, parent)) {
         end_detach(&s->front);

@@ -106,6 +106,8 @@ static void on_next(struct task *t)
         linger_read(s);
     else if (s->state == SOCKS_EXCHANGE)
         socks_front_io(s, IO_HUP);
+    else if (s->state == SOCKS_TALK)
+        socks_talk_go_on(s);
 }
 
 static void on_io(struct io *io, unsigned events)
@@ -202,6 +204,7 @@ void socks_server_take(struct worker *w, const struct handover *h)
     s->gen = h->gen;
     s->listener = h->listener;
     s->talk = talk;
+    talk->basic_n = 0;
     socks_read(&talk->reader, SOCKS_GREETING);
     list_add_tail(&w->socks->connections, &s->link);
     worker_connections_add(w, 1);

@@ -25,9 +25,14 @@ enum socks_state {
     SOCKS_CLOSED,
 };
 
+/* "Basic " and NAME:PASSWORD in base64. */
+enum { SOCKS_BASIC_MAX = 6 + (2 * SOCKS_TEXT_MAX + 1 + 2) / 3 * 4 };
+
 /* What is needed only until the request is whole. */
 struct socks_talk {
     struct socks_reader reader;
+    char basic[SOCKS_BASIC_MAX]; /* the name and the password that were given, as a field has them */
+    size_t basic_n;              /* 0: none, or such that no field can have */
 };
 
 struct socks_server {
@@ -42,6 +47,8 @@ struct socks_server {
     uint8_t state;
     uint8_t version;
     uint8_t code; /* the reply whatever the exchange says, when not SOCKS_DONE */
+    bool login;   /* the exchange is about the name and the password; the request comes behind it */
+    bool good;    /* ... which were right */
     bool sending; /* something of this exchange is on its way to the client */
     bool broken;  /* the answer could not be ended well: cut, do not linger */
 };
@@ -64,6 +71,8 @@ bool socks_server_await(struct socks_server *s);
 
 /* talk.c: the handshake. */
 void socks_talk_go_on(struct socks_server *s);
+/* The exchange of a login is over: the request may come. */
+void socks_talk_request(struct socks_server *s);
 /* client_header_timeout ran out. */
 void socks_talk_timed_out(struct socks_server *s);
 /* One line about a handshake that failed. */

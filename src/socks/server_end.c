@@ -72,9 +72,25 @@ static void say_reply(struct socks_server *s, enum socks_reply code)
     s->c.end.out->ready = true;
 }
 
+/* A name or password that is refused is the end of what the client came for, and gets its line in the log. */
+static void say_login(struct socks_server *s, struct exchange *x)
+{
+    uint8_t b[SOCKS_WRITE_MAX];
+    s->good = x->resp.status == 204;
+    x->aside = s->good;
+    socks_conn_say(&s->c, b, socks_write_login_answer(b, s->good));
+    s->sending = true;
+    s->c.end.out->ready = true;
+    pipe_close(s->c.end.out);
+}
+
 static int front_send_head(struct end *e, struct exchange *x)
 {
     struct socks_server *s = socks_server_of(e);
+    if (s->login) {
+        say_login(s, x);
+        return OK;
+    }
     say_reply(s, s->code ? (enum socks_reply)s->code : socks_reply_of(x));
     pipe_close(e->out);
     return OK;
@@ -156,7 +172,10 @@ static void front_finish(struct end *e)
 {
     struct socks_server *s = socks_server_of(e);
     end_detach(e);
-    socks_server_over(s);
+    if (s->login && s->good)
+        socks_talk_request(s);
+    else
+        socks_server_over(s);
 }
 
 const struct end_ops socks_front_ops = {

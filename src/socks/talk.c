@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/err.h"
 #include "base/strb.h"
 #include "http/client.h"
@@ -111,6 +112,37 @@ static bool fill_target(struct exchange *x, const struct socks_dest *d, bool *go
     return uri_host_normal(&x->arena, host, &r->host);
 }
 
+/* Credentials go the way of a proxy's: who checks them need not know that they came by SOCKS. */
+static bool add_credentials(const struct socks_talk *t, struct exchange *x)
+{
+    struct field f = { .name = SLICE("Proxy-Authorization"), .token = TOK_PROXY_AUTHORIZATION };
+    if (!t->basic_n)
+        return true;
+    return arena_dup(&x->arena, slice_of(t->basic, t->basic_n), &f.value) && fields_add(&x->arena, &x->req.hop, f);
+}
+
+/* An exchange, up to its target. NULL: no memory. */
+static struct exchange *begin_exchange(struct socks_server *s)
+{
+    struct exchange *x = exchange_new(s->c.w, s->gen, &s->c.end, &s->client);
+    if (!x)
+        return NULL;
+    x->req = (struct request){
+        .method = METHOD_CONNECT,
+        .method_text = SLICE("CONNECT"),
+        .form = TARGET_AUTHORITY,
+        .minor = 1,
+        .socks = s->version,
+    };
+    pipe_end(&x->req_pipe, NULL);
+    x->events |= X_FRONT_BODY;
+    if (add_credentials(s->talk, x))
+        return x;
+    end_detach(&s->c.end);
+    exchange_free(x);
+    return NULL;
+}
+
 /* What the log shows as the request line, and what variables say of it. */
 static bool fill_request(struct socks_server *s, struct exchange *x, bool *good)
 {
@@ -120,13 +152,6 @@ static bool fill_request(struct socks_server *s, struct exchange *x, bool *good)
     };
     bool known = t->command >= SOCKS_CONNECT && t->command <= SOCKS_UDP_ASSOCIATE;
     struct request *r = &x->req;
-    r->method = METHOD_CONNECT;
-    r->method_text = SLICE("CONNECT");
-    r->form = TARGET_AUTHORITY;
-    r->raw_path = r->path = r->normal_path = SLICE_NONE;
-    r->minor = 1;
-    r->socks = s->version;
-    r->body = (struct body_fact){ BODY_NONE, 0 };
     if (!fill_target(x, &t->dest, good))
         return false;
     r->line = arena_printf(&x->arena, "%.*s %.*s SOCKS%u", SLICE_FMT(known ? names[t->command] : SLICE("UNKNOWN")),
@@ -177,19 +202,27 @@ static void refuse(struct socks_server *s, struct exchange *x, unsigned status, 
     s->code = (uint8_t)code;
 }
 
+static void start(struct socks_server *s, struct exchange *x)
+{
+    s->state = SOCKS_EXCHANGE;
+    io_watch_soon(&s->c.w->loop, &s->c.io);
+    exchange_start(x);
+    if (s->c.hup) /* its client has left already, and no event will say so again */
+        task_post_later(&s->c.w->loop, &s->next);
+}
+
 /* The whole request is there, or as much of it as can be read (`rc`). */
 static void request(struct socks_server *s, int rc)
 {
     unsigned command = s->talk->reader.command;
     bool good = true;
     follow_generation(s);
-    struct exchange *x = exchange_new(s->c.w, s->gen, &s->c.end, &s->client);
+    struct exchange *x = begin_exchange(s);
     if (!x || !fill_request(s, x, &good)) {
         no_memory(s, x);
         return;
     }
     s->client.requests++;
-    s->state = SOCKS_EXCHANGE;
     talk_over(s);
     worker_count(s->c.w, COUNT_REQUESTS);
     if (rc != OK)
@@ -198,12 +231,57 @@ static void request(struct socks_server *s, int rc)
         refuse(s, x, 405, "a command that is not served", SOCKS_BAD_COMMAND);
     else if (!good)
         refuse(s, x, 400, "the target is no host with a port", SOCKS_FAILURE);
-    pipe_end(&x->req_pipe, NULL);
-    x->events |= X_FRONT_BODY;
-    io_watch_soon(&s->c.w->loop, &s->c.io);
-    exchange_start(x);
-    if (s->c.hup) /* its client has left already, and no event will say so again */
-        task_post_later(&s->c.w->loop, &s->next);
+    start(s, x);
+}
+
+/* ---- the login ---- */
+
+/* A name with a colon could be read as another name with another password: it is nobody's. */
+static void keep_credentials(struct socks_talk *t)
+{
+    slice user = socks_text(&t->reader.user), password = socks_text(&t->reader.password);
+    char plain[2 * SOCKS_TEXT_MAX + 8];
+    struct strb b;
+    t->basic_n = 0;
+    if (slice_find(user, ':') >= 0)
+        return;
+    strb_init_fixed(&b, plain, sizeof(plain));
+    strb_add(&b, user);
+    strb_char(&b, ':');
+    strb_add(&b, password);
+    memcpy(t->basic, "Basic ", 6);
+    t->basic_n = 6 + base64_encode(t->basic + 6, strb_slice(&b));
+    explicit_bzero(plain, sizeof(plain));
+}
+
+/*
+ * The client wants to know whether its password is right before it says what it wants. So that the rules are asked
+ * which will be asked again, it is an exchange without a target; a good password is remembered for the next.
+ */
+static void login(struct socks_server *s)
+{
+    follow_generation(s);
+    keep_credentials(s->talk);
+    struct exchange *x = begin_exchange(s);
+    if (!x) {
+        no_memory(s, NULL);
+        return;
+    }
+    x->req.line = SLICE("LOGIN SOCKS5");
+    x->req.login = x->aside = true;
+    s->login = true;
+    timer_clear(&s->c.in_timer);
+    start(s, x);
+}
+
+void socks_talk_request(struct socks_server *s)
+{
+    struct worker *w = s->c.w;
+    s->login = false;
+    s->state = SOCKS_TALK;
+    timer_set(&w->loop, &s->c.in_timer, s->client.listener->default_server->client->header_timeout);
+    socks_read(&s->talk->reader, SOCKS_REQUEST);
+    task_post(&w->loop, &s->next);
 }
 
 /* ---- messages ---- */
@@ -217,7 +295,15 @@ static void say_choice(struct socks_server *s, enum socks_method m)
 /* The methods of SOCKS 5 were offered. */
 static void choose(struct socks_server *s)
 {
-    if (!s->talk->reader.has_none) {
+    const struct socks_reader *r = &s->talk->reader;
+    enum socks_login asked = (enum socks_login)s->client.listener->socks_login;
+    if (r->has_password && asked != SOCKS_LOGIN_NO) {
+        say_choice(s, SOCKS_PASSWORD);
+        socks_read(&s->talk->reader, SOCKS_LOGIN);
+        send_said(s);
+        return;
+    }
+    if (!r->has_none || asked == SOCKS_LOGIN_MUST) {
         worker_count(s->c.w, COUNT_SOCKS_BAD);
         socks_talk_log(s, "client offers no method of authentication that is acceptable");
         say_choice(s, SOCKS_NONE_GOOD);
@@ -234,6 +320,10 @@ static void message(struct socks_server *s)
     const struct socks_reader *r = &s->talk->reader;
     if (r->kind == SOCKS_REQUEST) {
         request(s, OK);
+        return;
+    }
+    if (r->kind == SOCKS_LOGIN) {
+        login(s);
         return;
     }
     s->version = r->version;

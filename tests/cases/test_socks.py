@@ -1,4 +1,5 @@
 """SOCKS 4, 4a and 5 on the port of a forward block: the handshake, tunnels, and what is refused with which code."""
+import queue
 import socket
 import subprocess
 
@@ -138,19 +139,18 @@ class TestTunnels:
             assert c.all_bytes() == b"got all"
 
     def test_the_targets_half_close(self, hinge, backend):
-        heard = []
+        heard = queue.Queue()
 
         def script(conn):
             conn.send(b"bye")
             conn.sock.shutdown(socket.SHUT_WR)
-            heard.append(conn.reader.to_the_end())
+            heard.put(conn.reader.to_the_end())
         origin = backend(script)
         with socks.opened(proxy(hinge), 5, "127.0.0.1", origin.port) as c:
             assert c.all_bytes() == b"bye"
             c.send(b"last words").half_close()
             c.assert_closed()
-        origin.close()
-        assert heard == [b"last words"]
+        assert heard.get(timeout=10) == b"last words"
 
     def test_an_idle_tunnel_ends(self, hinge, backend):
         with socks.opened(proxy(hinge, "proxy_read_timeout 300ms;"), 5, "127.0.0.1", backend(shout).port) as c:
