@@ -1,5 +1,6 @@
 #include "admin/log_format.h"
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/escape.h"
 
@@ -9,6 +10,10 @@ static const char combined[] = "$remote_addr - $remote_user [$time_local] \"$req
 /* Who asked a forward proxy for what, what was decided, and by which line. */
 static const char forward[] = "$remote_addr $forward_user [$time_local] \"$request\" $status $body_bytes_sent "
                               "$forward_decision \"$forward_rule\" \"$forward_list\" \"$forward_entry\"";
+
+/* Squid's own, as proxy/squid_log.h would make it of its codes. */
+static const char squid[] = "$squid_ts.$squid_03_tu $squid_6_tr $squid_client $squid_result/$squid_03_status "
+                            "$squid_sent $squid_method $squid_url $squid_user $squid_way/$squid_peer $squid_type";
 
 static struct log_format *format_new(struct conf_ctx *cf, slice name, enum log_escape escape)
 {
@@ -22,10 +27,15 @@ static struct log_format *format_new(struct conf_ctx *cf, slice name, enum log_e
 
 int log_format_predefined(struct conf_ctx *cf, slice name, struct log_format **out)
 {
-    bool first = slice_eq(name, SLICE("combined"));
-    if (!first && !slice_eq(name, SLICE("forward")))
+    static const struct {
+        const char *name, *text;
+    } formats[] = { { "combined", combined }, { "forward", forward }, { "squid", squid } };
+    const char *found = NULL;
+    for (size_t i = 0; i < array_len(formats); i++)
+        found = slice_eq(name, slice_str(formats[i].name)) ? formats[i].text : found;
+    if (!found)
         return ERR_NOTFOUND;
-    const struct conf_arg text = { .text = slice_str(first ? combined : forward), .quoted = true };
+    const struct conf_arg text = { .text = slice_str(found), .quoted = true };
     struct log_format *f = format_new(cf, name, LOG_ESCAPE_DEFAULT);
     if (!f)
         return ERR_NOMEM;

@@ -20,7 +20,7 @@ struct log_format {
 
 /* One log_format directive. *out is in the configuration's arena. OK, ERR_SYNTAX after reporting, ERR_NOMEM. */
 int log_format_parse(struct conf_ctx *cf, const struct conf_node *node, struct log_format **out);
-/* nginx's "combined", and "forward". ERR_NOTFOUND: another name. */
+/* nginx's "combined", "forward", and Squid's "squid". ERR_NOTFOUND: another name. */
 int log_format_predefined(struct conf_ctx *cf, slice name, struct log_format **out);
 /* Appends the line with its newline. */
 void log_format_line(const struct log_format *f, struct exchange *x, struct strb *out);

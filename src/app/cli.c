@@ -111,6 +111,11 @@ static int parse_word(struct cli *c, const char *name, const char *next, bool *u
 {
     if (strcmp(name, "demo") == 0)
         return parse_port(c, next, used);
+    if (strcmp(name, "squid") == 0) {
+        *used = true;
+        c->squid = next;
+        return next && *next ? OK : refuse("option \"--squid\" requires file name");
+    }
     if (strcmp(name, "strict") == 0)
         c->strict = true;
     else if (strcmp(name, "lenient") == 0)
@@ -151,5 +156,7 @@ int cli_parse(struct cli *c, int argc, char **argv)
             return rc;
         i += used;
     }
+    if (c->squid && (c->conf || c->demo))
+        return refuse("option \"--squid\" stands instead of \"-c\" and \"--demo\"");
     return check_signal(c);
 }

@@ -319,6 +319,7 @@ static int make_worker(struct generation *g)
 static int compile(const struct explain_args *a, int argc, char **argv, struct generation **g)
 {
     const struct cli cli = { .conf = a->conf,
+                             .squid = a->squid,
                              .prefix = a->prefix,
                              .globals = a->globals,
                              .lenient = a->lenient,

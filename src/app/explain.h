@@ -23,7 +23,7 @@ enum { EXPLAIN_FIELDS = 64 };
 
 struct explain_args {
     bool help, lenient;
-    const char *conf, *prefix, *globals;
+    const char *conf, *squid, *prefix, *globals;
     const char *method, *url, *from, *listen, *user, *to;
     const char *fields[EXPLAIN_FIELDS];
     unsigned nfields;

@@ -11,7 +11,7 @@
 void explain_usage(void)
 {
     fputs(
-        "Usage: hinge explain [-c file] [-p prefix] [-g directives] [--lenient] [--listen address] [--from address]\n"
+        "Usage: hinge explain [-c file | --squid file] [-p prefix] [-g directives] [--lenient] [--listen address] [--from address]\n"
         "                     [--user name[:password]] [--to address] [-H 'Name: value']... [METHOD] URL\n\n"
         "Tells what a request for URL would meet: listener, server, location, every decision, where it would go and\n"
         "what would be added to the answer, each with its line of the configuration. Nothing is sent.\n\n"
@@ -39,6 +39,7 @@ static const char **slot_of(struct explain_args *a, const char *word)
         const char *word;
         const char **slot;
     } options[] = {
+        { "--squid", &a->squid },
         { "-c", &a->conf },     { "-p", &a->prefix },   { "-g", &a->globals }, { "--listen", &a->listen },
         { "--from", &a->from }, { "--user", &a->user }, { "--to", &a->to },
     };

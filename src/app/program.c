@@ -12,6 +12,7 @@
 #include "app/core.h"
 #include "app/demo.h"
 #include "app/resolve.h"
+#include "app/squid.h"
 #include "app/user.h"
 #include "base/err.h"
 #include "conf/bundle.h"
@@ -100,12 +101,24 @@ static int make_prefix(struct program *p)
     return join(p->prefix, cwd, given);
 }
 
+/* As Squid does, a relative one is looked for where we are. */
+static int squid_path(struct program *p)
+{
+    char cwd[PATH_MAX + 1];
+    if (!getcwd(cwd, sizeof(cwd) - 1))
+        return ERR_SYS;
+    size_t n = strlen(cwd);
+    cwd[n] = '/';
+    cwd[n + 1] = 0;
+    return join(p->conf, cwd, p->cli.squid);
+}
+
 static int make_paths(struct program *p)
 {
     const struct cli *c = &p->cli;
     int rc = make_prefix(p);
     if (rc == OK)
-        rc = join(p->conf, p->prefix, c->conf ? c->conf : "hinge.conf");
+        rc = c->squid ? squid_path(p) : join(p->conf, p->prefix, c->conf ? c->conf : "hinge.conf");
     if (rc == OK)
         rc = join(p->pid_default, p->prefix, c->prefix ? "hinge.pid" : HINGE_PID_PATH);
     if (rc < 0)
@@ -167,6 +180,19 @@ void program_done(struct program *p)
 
 /* ---- from disk to generation ---- */
 
+/* What the squid.conf says now, as text; names in it are relative to its directory. */
+static int set_squid(struct program *p, struct bundle *b)
+{
+    const char *slash = strrchr(p->conf, '/');
+    slice dir = slice_of(p->conf, (size_t)(slash - p->conf) + 1);
+    if (bundle_option_set(b, SLICE("conf_dir"), dir) < 0)
+        return ERR_NOMEM;
+    char *text = squid_config(b, p->conf, p->cli.prefix != NULL);
+    int rc = text ? bundle_option_set(b, SLICE("conf-text"), slice_str(text)) : ERR_NOMEM;
+    free(text);
+    return rc;
+}
+
 static int set_options(struct program *p, struct bundle *b)
 {
     const struct {
@@ -178,13 +204,14 @@ static int set_options(struct program *p, struct bundle *b)
         { "conf-text", p->conf_text },
         { "lenient", p->cli.lenient ? "1" : NULL },
         { "test", p->cli.test ? "1" : NULL },
+        { "squid", p->cli.squid ? "1" : NULL },
     };
     bundle_set_resolver(b, resolve_name, NULL);
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         if (options[i].value && bundle_option_set(b, slice_str(options[i].name), slice_str(options[i].value)) < 0)
             return ERR_NOMEM;
     }
-    return OK;
+    return p->cli.squid ? set_squid(p, b) : OK;
 }
 
 /* Without root there is nobody to become: nginx says so when a user was asked for. */

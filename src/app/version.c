@@ -126,7 +126,7 @@ void version_help(struct strb *out)
     version_short(out);
     strb_lit(out,
              "Usage: hinge [-?hvVtTq] [-s signal] [-p prefix] [-e filename] [-c filename] [-g directives]\n"
-             "             [--strict] [--lenient] [--demo [port]] [--docs]\n"
+             "             [--strict] [--lenient] [--squid filename] [--demo [port]] [--docs]\n"
              "       hinge explain [--from address] [-H 'Name: value'] [METHOD] URL (more: hinge explain --help)\n\n"
              "Options:\n"
              "  -?,-h         : this help\n"
@@ -142,6 +142,7 @@ void version_help(struct strb *out)
              "  -g directives : set global directives out of configuration file\n"
              "  --strict      : with -t and at start: warnings are errors\n"
              "  --lenient     : repair a file whose lines stand outside of the blocks they need, and tell each repair\n"
+             "  --squid file  : be the forward proxy that this squid.conf describes; also with -t, -T, -s, explain\n"
              "  --demo [port] : a reverse proxy on that port (8080) over three small backends, and a forward proxy (3128), in\n"
              "                  the foreground\n"
              "  --docs        : print the manual of all directives, as Markdown\n");

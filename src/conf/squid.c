@@ -117,14 +117,34 @@ static int next_line(struct reader *r, struct place *p, slice *line)
     return rc;
 }
 
+/* "acl NAME TYPE" at the front, with a type that nobody writes in a sentence by chance. */
+static bool begins_acl(slice s)
+{
+    static const char *const types[] = { " src ", " dst ", " dstdomain ", " port ", " proxy_auth ", " method ", NULL };
+    slice name, rest;
+    if (!slice_cut(slice_from(s, sizeof("acl ") - 1), ' ', &name, &rest) || !name.n)
+        return false;
+    rest = slice_of(rest.p - 1, rest.n + 1);
+    for (size_t i = 0; types[i]; i++) {
+        if (slice_starts(rest, slice_str(types[i])))
+            return true;
+    }
+    return false;
+}
+
 /* A whole configuration behind one `#`: somebody lost the line ends. */
 static void look_at_comment(struct reader *r, struct conf_pos pos, slice text)
 {
-    slice acl = SLICE("acl "), access = SLICE("http_access ");
-    const char *one = memmem(text.p, text.n, acl.p, acl.n), *two = memmem(text.p, text.n, access.p, access.n);
-    if (one && two && two > one)
-        conf_diag_add(r->diag, CONF_WARN, pos, SLICE_NONE,
-                      "this comment holds \"acl\" and \"http_access\": are line ends missing?");
+    const char *at = text.p, *end = text.p + text.n;
+    while ((at = memmem(at, (size_t)(end - at), "acl ", 4))) {
+        slice rest = slice_of(at, (size_t)(end - at));
+        if (begins_acl(rest) && memmem(rest.p, rest.n, "http_access ", sizeof("http_access ") - 1)) {
+            conf_diag_add(r->diag, CONF_WARN, pos, SLICE_NONE,
+                          "this comment holds \"acl\" and \"http_access\": are line ends missing?");
+            return;
+        }
+        at += 4;
+    }
 }
 
 static bool next_word(struct reader *r, slice line, size_t *at, struct conf_arg *out, struct conf_pos pos, int *rc)

@@ -179,9 +179,10 @@ static int flag(struct fwd_policy *p, const struct conf_node *n, bool *out)
     return OK;
 }
 
-static int line_flag(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+static int line_via(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
-    return flag(p, n, which ? &p->v4_first : &p->via);
+    p->via_at = n->pos;
+    return flag(p, n, &p->via);
 }
 
 static int line_forwarded(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
@@ -191,6 +192,7 @@ static int line_forwarded(struct fwd_policy *p, const struct conf_node *n, uint3
     for (uint32_t i = 0; i < array_len(names); i++) {
         if (slice_eq(names[i], first_arg(n))) {
             p->forwarded_for = (enum fwd_forwarded_for)i;
+            p->forwarded_at = n->pos;
             return OK;
         }
     }
@@ -225,6 +227,7 @@ static int duration(struct fwd_policy *p, const struct conf_node *n, uint32_t at
 
 static int line_time(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
+    p->time_at[which] = n->pos;
     return duration(p, n, 0, &p->times[which]);
 }
 
@@ -232,6 +235,7 @@ static int line_size(struct fwd_policy *p, const struct conf_node *n, uint32_t w
 {
     static const char *const units[] = { "byte", "kb", "mb", "gb", NULL };
     static const uint64_t scale[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
+    p->size_at[which] = n->pos;
     return scaled(p, n, 0, units, scale, 1, &p->sizes[which]);
 }
 
@@ -255,15 +259,65 @@ static int line_nameservers(struct fwd_policy *p, const struct conf_node *n, uin
     return n->nargs ? OK : fwd_error(&p->c, n, -1, "\"dns_nameservers\" needs addresses");
 }
 
-static int line_log(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+static int line_format(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
-    if (!n->nargs || (which && n->nargs != 2))
-        return fwd_error(&p->c, n, -1, "\"%.*s\" needs more", SLICE_FMT(n->name));
-    struct fwd_word *w = add_word(p, which ? &p->formats : &p->logs, n, first_arg(n));
+    if (n->nargs != 2)
+        return fwd_error(&p->c, n, -1, "\"logformat\" needs a name and codes");
+    struct fwd_word *w = add_word(p, &p->formats, n, first_arg(n));
     if (!w)
         return ERR_NOMEM;
-    w->more = n->nargs > 1 ? n->args[1].text : SLICE("squid");
-    return n->nargs > 2 ? fwd_rules_value(&w->rules, &p->acls, &p->c, n, 2, SLICE_NONE) : OK;
+    w->more = n->args[1].text;
+    return OK;
+}
+
+/* "daemon:/path", "stdio:/path", "/path": a file. "syslog:facility.severity". */
+static int log_target(struct fwd_policy *p, const struct conf_node *n, struct fwd_word *w)
+{
+    slice module, place, facility = SLICE("local4"), severity = SLICE("info");
+    if (!slice_cut(w->text, ':', &module, &place))
+        return w->text.n && w->text.p[0] == '/'
+                   ? OK
+                   : fwd_error(&p->c, n, 0, "a log needs a full path: \"%.*s\"", SLICE_FMT(w->text));
+    if (slice_eq(module, SLICE("stdio")) || slice_eq(module, SLICE("daemon"))) {
+        w->text = place;
+        return OK;
+    }
+    if (!slice_eq(module, SLICE("syslog")))
+        return fwd_error(&p->c, n, 0, "logs to \"%.*s\" are not supported", SLICE_FMT(module));
+    if (place.n && !slice_cut(place, '.', &facility, &severity))
+        facility = place;
+    w->text = arena_printf(p->c.arena, "syslog:server=unix:/dev/log,facility=%.*s,severity=%.*s,tag=squid",
+                           SLICE_FMT(facility), SLICE_FMT(severity));
+    return w->text.p ? OK : ERR_NOMEM;
+}
+
+/* access_log TARGET [FORMAT | option=value...] [acl...] */
+static int line_log(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    uint32_t at = 1;
+    if (!n->nargs)
+        return fwd_error(&p->c, n, -1, "\"access_log\" needs a place");
+    struct fwd_word *w = add_word(p, &p->logs, n, first_arg(n));
+    if (!w)
+        return ERR_NOMEM;
+    w->none = slice_eq(w->text, SLICE("none"));
+    w->more = SLICE("squid");
+    if (w->none)
+        return n->nargs == 1 ? OK : fwd_error(&p->c, n, 1, "\"access_log none\" with conditions is not supported");
+    int rc = log_target(p, n, w);
+    if (rc != OK)
+        return rc;
+    if (at < n->nargs && slice_find(n->args[at].text, '=') < 0 && !map_get(&p->acls.names, n->args[at].text) &&
+        n->args[at].text.p[0] != '!')
+        w->more = n->args[at++].text;
+    for (; at < n->nargs && slice_find(n->args[at].text, '=') >= 0; at++) {
+        slice o = n->args[at].text;
+        if (slice_starts(o, SLICE("logformat=")))
+            w->more = slice_from(o, sizeof("logformat=") - 1);
+        else
+            fwd_warn(&p->c, n, (int)at, "option \"%.*s\" of \"access_log\" has no effect", SLICE_FMT(o));
+    }
+    return n->nargs > at ? fwd_rules_value(&w->rules, &p->acls, &p->c, n, at, SLICE_NONE) : OK;
 }
 
 static int line_auth(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
@@ -295,8 +349,27 @@ static int line_auth(struct fwd_policy *p, const struct conf_node *n, uint32_t w
 
 static int line_idle(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
-    fwd_warn(&p->c, n, -1, "\"%.*s\" has no effect%s", SLICE_FMT(n->name),
-             which ? ": the forward side does not cache" : " here");
+    static const char *const why[] = { " here",
+                                       ": the forward side does not cache",
+                                       ": logs are rotated from outside, then opened anew on USR1",
+                                       ": error_log has a level",
+                                       ": neighbours are not asked by UDP",
+                                       ": core files are the system's business",
+                                       ": request_timeout and client_idle_pconn_timeout hold for it too",
+                                       ": connections are kept and half closed as HTTP/1.1 has it",
+                                       ": only HTTP is spoken to targets" };
+    fwd_warn(&p->c, n, -1, "\"%.*s\" has no effect%s", SLICE_FMT(n->name), why[which]);
+    return OK;
+}
+
+/* Of the processes, not of the proxy: whoever starts us with that file as the whole configuration has minded it. */
+static int line_main(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    if (!n->nargs)
+        return fwd_error(&p->c, n, -1, "\"%.*s\" needs a value", SLICE_FMT(n->name));
+    if (!bundle_option(p->c.bundle, SLICE("squid")).n)
+        fwd_warn(&p->c, n, -1, "\"%.*s\" has no effect inside of a forward block: say so outside of http",
+                 SLICE_FMT(n->name));
     return OK;
 }
 
@@ -324,45 +397,93 @@ static const struct squid_directive {
     { SLICE("request_header_replace"), line_header, 2 },
     { SLICE("request_header_add"), line_header_add },
     { SLICE("deny_info"), line_deny_info },
-    { SLICE("via"), line_flag, 0 },
-    { SLICE("dns_v4_first"), line_flag, 1 },
+    { SLICE("via"), line_via },
     { SLICE("forwarded_for"), line_forwarded },
     { SLICE("auth_param"), line_auth },
     { SLICE("visible_hostname"), line_hostname, 0 },
     { SLICE("unique_hostname"), line_hostname, 1 },
     { SLICE("dns_nameservers"), line_nameservers },
-    { SLICE("access_log"), line_log, 0 },
-    { SLICE("logformat"), line_log, 1 },
+    { SLICE("access_log"), line_log },
+    { SLICE("logformat"), line_format },
     { SLICE("connect_timeout"), line_time, FWD_CONNECT_TIMEOUT },
     { SLICE("read_timeout"), line_time, FWD_READ_TIMEOUT },
     { SLICE("write_timeout"), line_time, FWD_WRITE_TIMEOUT },
     { SLICE("request_timeout"), line_time, FWD_REQUEST_TIMEOUT },
-    { SLICE("request_start_timeout"), line_time, FWD_REQUEST_START_TIMEOUT },
     { SLICE("client_lifetime"), line_time, FWD_CLIENT_LIFETIME },
     { SLICE("client_idle_pconn_timeout"), line_time, FWD_CLIENT_IDLE_PCONN_TIMEOUT },
     { SLICE("server_idle_pconn_timeout"), line_time, FWD_SERVER_IDLE_PCONN_TIMEOUT },
     { SLICE("forward_timeout"), line_time, FWD_FORWARD_TIMEOUT },
     { SLICE("dns_timeout"), line_time, FWD_DNS_TIMEOUT },
-    { SLICE("shutdown_lifetime"), line_time, FWD_SHUTDOWN_LIFETIME },
     { SLICE("request_header_max_size"), line_size, FWD_REQUEST_HEADER_MAX_SIZE },
     { SLICE("reply_header_max_size"), line_size, FWD_REPLY_HEADER_MAX_SIZE },
     { SLICE("request_body_max_size"), line_size, FWD_REQUEST_BODY_MAX_SIZE },
     { SLICE("client_ip_max_connections"), line_size, FWD_CLIENT_IP_MAX_CONNECTIONS },
-    { SLICE("coredump_dir"), line_idle },
-    { SLICE("logfile_rotate"), line_idle },
+    { SLICE("pid_filename"), line_main },
+    { SLICE("cache_log"), line_main },
+    { SLICE("cache_effective_user"), line_main },
+    { SLICE("cache_effective_group"), line_main },
+    { SLICE("max_filedescriptors"), line_main },
+    { SLICE("max_filedesc"), line_idle },
+    { SLICE("workers"), line_main },
+    { SLICE("shutdown_lifetime"), line_main },
+    { SLICE("coredump_dir"), line_idle, 5 },
+    { SLICE("logfile_rotate"), line_idle, 2 },
     { SLICE("cache_mgr"), line_idle },
-    { SLICE("pid_filename"), line_idle },
-    { SLICE("cache_log"), line_idle },
-    { SLICE("cache_effective_user"), line_idle },
-    { SLICE("cache_effective_group"), line_idle },
-    { SLICE("debug_options"), line_idle },
+    { SLICE("debug_options"), line_idle, 3 },
     { SLICE("error_directory"), line_idle },
+    { SLICE("error_default_language"), line_idle },
     { SLICE("httpd_suppress_version_string"), line_idle },
-    { SLICE("max_filedescriptors"), line_idle },
-    { SLICE("workers"), line_idle },
-    { SLICE("icp_port"), line_idle },
-    { SLICE("htcp_port"), line_idle },
-    { SLICE("icp_access"), line_idle },
+    { SLICE("icp_port"), line_idle, 4 },
+    { SLICE("htcp_port"), line_idle, 4 },
+    { SLICE("snmp_port"), line_idle, 4 },
+    { SLICE("udp_incoming_address"), line_idle, 4 },
+    { SLICE("udp_outgoing_address"), line_idle, 4 },
+    { SLICE("icp_access"), line_idle, 4 },
+    { SLICE("htcp_access"), line_idle, 4 },
+    { SLICE("snmp_access"), line_idle, 4 },
+    { SLICE("request_start_timeout"), line_idle, 6 },
+    { SLICE("pconn_timeout"), line_idle, 6 },
+    { SLICE("half_closed_clients"), line_idle, 7 },
+    { SLICE("server_persistent_connections"), line_idle, 7 },
+    { SLICE("client_persistent_connections"), line_idle, 7 },
+    { SLICE("pipeline_prefetch"), line_idle, 7 },
+    { SLICE("buffered_logs"), line_idle },
+    { SLICE("client_db"), line_idle },
+    { SLICE("log_mime_hdrs"), line_idle },
+    { SLICE("strip_query_terms"), line_idle },
+    { SLICE("dns_v4_first"), line_idle },
+    { SLICE("dns_defnames"), line_idle },
+    { SLICE("positive_dns_ttl"), line_idle },
+    { SLICE("negative_dns_ttl"), line_idle },
+    { SLICE("hosts_file"), line_idle },
+    { SLICE("ipcache_size"), line_idle },
+    { SLICE("ipcache_low"), line_idle },
+    { SLICE("ipcache_high"), line_idle },
+    { SLICE("fqdncache_size"), line_idle },
+    { SLICE("memory_pools"), line_idle },
+    { SLICE("memory_pools_limit"), line_idle },
+    { SLICE("ftp_user"), line_idle, 8 },
+    { SLICE("ftp_passive"), line_idle, 8 },
+    { SLICE("unlinkd_program"), line_idle, 1 },
+    { SLICE("mime_table"), line_idle, 8 },
+    { SLICE("pinger_enable"), line_idle },
+    { SLICE("pinger_program"), line_idle },
+    { SLICE("quick_abort_pct"), line_idle, 1 },
+    { SLICE("negative_ttl"), line_idle, 1 },
+    { SLICE("collapsed_forwarding"), line_idle, 1 },
+    { SLICE("range_offset_limit"), line_idle, 1 },
+    { SLICE("memory_replacement_policy"), line_idle, 1 },
+    { SLICE("memory_cache_mode"), line_idle, 1 },
+    { SLICE("store_avg_object_size"), line_idle, 1 },
+    { SLICE("store_objects_per_bucket"), line_idle, 1 },
+    { SLICE("hierarchy_stoplist"), line_idle, 1 },
+    { SLICE("minimum_expiry_time"), line_idle, 1 },
+    { SLICE("reload_into_ims"), line_idle, 1 },
+    { SLICE("refresh_all_ims"), line_idle, 1 },
+    { SLICE("vary_ignore_expire"), line_idle, 1 },
+    { SLICE("offline_mode"), line_refused },
+    { SLICE("send_hit"), line_idle, 1 },
+    { SLICE("store_miss"), line_idle, 1 },
     { SLICE("refresh_pattern"), line_idle, 1 },
     { SLICE("cache"), line_idle, 1 },
     { SLICE("cache_mem"), line_idle, 1 },
@@ -393,7 +514,99 @@ static const struct squid_directive {
     { SLICE("store_id_program"), line_refused },
     { SLICE("tcp_outgoing_mark"), line_refused },
     { SLICE("follow_x_forwarded_for"), line_refused },
+    { SLICE("ecap_enable"), line_refused },
+    { SLICE("ecap_service"), line_refused },
+    { SLICE("icap_preview_enable"), line_refused },
+    { SLICE("icap_preview_size"), line_refused },
+    { SLICE("icap_send_client_ip"), line_refused },
+    { SLICE("icap_send_client_username"), line_refused },
+    { SLICE("icap_class"), line_refused },
+    { SLICE("icap_access"), line_refused },
+    { SLICE("icap_service_failure_limit"), line_refused },
+    { SLICE("icap_persistent_connections"), line_idle },
+    { SLICE("adaptation_service_set"), line_refused },
+    { SLICE("adaptation_service_chain"), line_refused },
+    { SLICE("loadable_modules"), line_refused },
+    { SLICE("url_rewrite_children"), line_refused },
+    { SLICE("url_rewrite_host_header"), line_refused },
+    { SLICE("url_rewrite_bypass"), line_refused },
+    { SLICE("url_rewrite_extras"), line_refused },
+    { SLICE("redirector_access"), line_refused },
+    { SLICE("redirect_children"), line_refused },
+    { SLICE("location_rewrite_program"), line_refused },
+    { SLICE("authenticate_ttl"), line_refused },
+    { SLICE("authenticate_ip_ttl"), line_refused },
+    { SLICE("delay_initial_bucket_level"), line_refused },
+    { SLICE("client_delay_pools"), line_refused },
+    { SLICE("client_delay_access"), line_refused },
+    { SLICE("client_delay_parameters"), line_refused },
+    { SLICE("response_delay_pool"), line_refused },
+    { SLICE("response_delay_pool_access"), line_refused },
+    { SLICE("sslproxy_cert_error"), line_refused },
+    { SLICE("sslproxy_flags"), line_refused },
+    { SLICE("sslproxy_cafile"), line_refused },
+    { SLICE("sslcrtd_children"), line_refused },
+    { SLICE("sslproxy_cert_adapt"), line_refused },
+    { SLICE("tls_outgoing_options"), line_refused },
+    { SLICE("sslpassword_program"), line_refused },
+    { SLICE("tcp_outgoing_tos"), line_refused },
+    { SLICE("clientside_tos"), line_refused },
+    { SLICE("clientside_mark"), line_refused },
+    { SLICE("mark_client_packet"), line_refused },
+    { SLICE("qos_flows"), line_refused },
+    { SLICE("wccp_router"), line_refused },
+    { SLICE("wccp2_router"), line_refused },
+    { SLICE("wccp2_service"), line_refused },
+    { SLICE("wccp2_forwarding_method"), line_refused },
+    { SLICE("wccp2_return_method"), line_refused },
+    { SLICE("ftp_port"), line_refused },
+    { SLICE("cache_peer_domain"), line_refused },
+    { SLICE("neighbor_type_domain"), line_refused },
+    { SLICE("adapted_http_access"), line_refused },
+    { SLICE("spoof_client_ip"), line_refused },
+    { SLICE("forward_max_tries"), line_refused },
+    { SLICE("client_request_buffer_max_size"), line_refused },
+    { SLICE("reply_body_max_size"), line_refused },
+    { SLICE("reply_header_replace"), line_refused },
+    { SLICE("reply_header_add"), line_refused },
+    { SLICE("store_id_access"), line_refused },
+    { SLICE("cachemgr_passwd"), line_idle },
+    { SLICE("htcp_clr_access"), line_refused },
+    { SLICE("miss_access"), line_refused },
+    { SLICE("ident_lookup_access"), line_refused },
+    { SLICE("ident_timeout"), line_idle },
+    { SLICE("stats_collection"), line_idle },
+    { SLICE("logfile_daemon"), line_idle },
+    { SLICE("on_unsupported_protocol"), line_refused },
+    { SLICE("host_verify_strict"), line_refused },
+    { SLICE("client_dst_passthru"), line_refused },
+    { SLICE("host_strict_verify"), line_refused },
+    { SLICE("check_hostnames"), line_idle },
+    { SLICE("allow_underscore"), line_idle },
+    { SLICE("append_domain"), line_refused },
+    { SLICE("ignore_expect_100"), line_refused },
+    { SLICE("acl_uses_indirect_client"), line_refused },
+    { SLICE("delay_pool_uses_indirect_client"), line_refused },
+    { SLICE("log_uses_indirect_client"), line_refused },
+    { SLICE("windows_ipaddrchangemonitor"), line_refused },
+    { SLICE("chroot"), line_refused },
+    { SLICE("hopeless_kid_revival_delay"), line_idle },
+    { SLICE("cpu_affinity_map"), line_idle },
+    { SLICE("snmp_community"), line_idle },
+    { SLICE("as_whois_server"), line_idle },
+    { SLICE("err_page_stylesheet"), line_idle },
+    { SLICE("email_err_data"), line_idle },
+    { SLICE("err_html_text"), line_idle },
+    { SLICE("uri_whitespace"), line_refused },
+    { SLICE("umask"), line_idle },
+    { SLICE("relaxed_header_parser"), line_idle },
+    { SLICE("tproxy"), line_refused },
+    { SLICE("httpd_accel_host"), line_refused },
+    { SLICE("httpd_accel_port"), line_refused },
+    { SLICE("accel_no_pmtu_disc"), line_refused },
 };
+
+_Static_assert(array_len(table) <= FWD_DIRECTIVES, "struct fwd_policy.warned");
 
 int fwd_policy_init(struct fwd_policy *p, struct arena *a, struct bundle *b, struct conf_diag *d)
 {
@@ -415,8 +628,12 @@ void fwd_policy_done(struct fwd_policy *p)
 int fwd_policy_line(struct fwd_policy *p, const struct conf_node *node)
 {
     for (size_t i = 0; i < array_len(table); i++) {
-        if (slice_eq(table[i].name, node->name))
-            return table[i].line(p, node, table[i].which);
+        if (!slice_eq(table[i].name, node->name))
+            continue;
+        if (table[i].line == line_idle && p->warned[i]) /* once is enough of refresh_pattern */
+            return OK;
+        p->warned[i] = true;
+        return table[i].line(p, node, table[i].which);
     }
     return ERR_NOTFOUND;
 }

@@ -37,11 +37,14 @@ enum fwd_size {
     FWD_SIZES
 };
 
+enum { FWD_DIRECTIVES = 320 };
+
 /* A port, an address or a word that stands for itself; in order. */
 struct fwd_word {
     slice text, more; /* more: of logformat its text, of access_log its format, of deny_info its acl */
     struct conf_pos pos;
     struct fwd_rules rules; /* of access_log: which requests it is for; empty: all */
+    bool none;              /* access_log none */
     struct fwd_word *next;
 };
 
@@ -75,6 +78,9 @@ struct fwd_policy {
     slice auth_file, auth_realm, visible_hostname, unique_hostname;
     uint64_t auth_ttl; /* ms */
     uint64_t times[FWD_TIMES], sizes[FWD_SIZES];
+    struct conf_pos time_at[FWD_TIMES], size_at[FWD_SIZES], via_at, forwarded_at; /* file NULL: no line */
+    bool warned[FWD_DIRECTIVES]; /* by row of the table */
+    slice hostname; /* what this proxy calls itself; made by the block */
 };
 
 int fwd_policy_init(struct fwd_policy *p, struct arena *a, struct bundle *b, struct conf_diag *d);

@@ -20,6 +20,8 @@
 #include "proxy/proxy_pass.h"
 #include "proxy/resolver_dir.h"
 #include "proxy/satisfy.h"
+#include "proxy/squid_block.h"
+#include "proxy/squid_log.h"
 #include "proxy/target.h"
 
 /* ---- running ---- */
@@ -190,6 +192,16 @@ static const struct conf_node *written(const struct conf_node *block, slice name
     return NULL;
 }
 
+/* Is it one of the lines up to `end` that were Squid's? */
+static bool squid_says(const struct conf_node *first, struct conf_node *const *end, slice name)
+{
+    for (const struct conf_node *n = first; n && n != *end; n = n->next) {
+        if (slice_eq(n->name, name))
+            return true;
+    }
+    return false;
+}
+
 static struct conf_node *line_node(struct conf_ctx *cf, const struct conf_node *block, const struct line *l)
 {
     struct conf_node *n = arena_new(cf->arena, struct conf_node);
@@ -203,13 +215,19 @@ static struct conf_node *line_node(struct conf_ctx *cf, const struct conf_node *
 }
 
 /* The lines that the block leaves out. */
-static int apply_defaults(struct conf_ctx *cf, const struct conf_node *block, uint32_t hiding)
+static int apply_defaults(struct conf_ctx *cf, const struct conf_node *block, struct forward_conf *c)
 {
+    uint32_t hiding = c->hiding;
     struct conf_node more = { .name = block->name, .pos = block->pos, .block = true, .parent = block->parent };
-    struct conf_node **end = &more.children;
+    struct conf_node **end = &more.children, **squid;
+    int rc = forward_policy(cf, c) ? squid_lines(cf, block, c, &end) : ERR_NOMEM;
+    if (rc != OK)
+        return rc;
+    squid = end;
     for (size_t i = 0; i < array_len(lines); i++) {
         const struct line *l = &lines[i];
-        if ((l->levels && !(l->levels & 1u << hiding)) || written(block, slice_str(l->name)))
+        if ((l->levels && !(l->levels & 1u << hiding)) || written(block, slice_str(l->name)) ||
+            squid_says(more.children, squid, slice_str(l->name)))
             continue;
         *end = line_node(cf, block, l);
         if (!*end)
@@ -217,7 +235,8 @@ static int apply_defaults(struct conf_ctx *cf, const struct conf_node *block, ui
         (*end)->parent = (struct conf_node *)(uintptr_t)block;
         end = &(*end)->next;
     }
-    return conf_apply(cf, &more, CONF_FORWARD);
+    rc = conf_apply(cf, &more, CONF_FORWARD);
+    return rc == OK ? squid_logs(cf, block, c->policy) : rc;
 }
 
 static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void *conf)
@@ -232,10 +251,11 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     s->server->forward = true;
     c->hiding = HIDING_ANONYMOUS;
     int rc = conf_apply(cf, node, CONF_FORWARD);
-    if (rc == OK && !s->listens)
-        rc = conf_error(cf, node, -1, "\"forward\" needs a \"listen\"");
     if (rc == OK)
-        rc = apply_defaults(cf, node, c->hiding);
+        rc = apply_defaults(cf, node, c);
+    if (rc == OK && !s->listens)
+        rc = conf_error(cf, c->squid ? c->squid : node, -1, "\"forward\" needs a \"listen\"%s",
+                        c->squid ? " or the squid.conf an \"http_port\"" : "");
     if (rc == OK)
         rc = content_set(cf, node, &forward_content, &forward_feature);
     if (rc == OK)
@@ -294,11 +314,16 @@ static void set_login(const struct http_main *m, const struct server_build *s)
     }
 }
 
-static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open)
+static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open,
+                         bool squid)
 {
     int rc = OK;
     for (const struct listen_line *l = s->listens; l; l = l->next) {
-        if (open && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr))
+        bool stranger = open && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr);
+        if (stranger && squid)
+            conf_warn(cf, l->node, 0, "http_access lets everybody in who reaches %.*s: this is an open proxy",
+                      SLICE_FMT(l->key));
+        else if (stranger)
             rc = conf_error(cf, l->node, 0,
                             "this forward proxy would be open to everybody who reaches %.*s: restrict it by \"allow\" "
                             "and \"deny all\", or say \"allow_open_proxy on\"",
@@ -340,9 +365,10 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
             continue;
         struct forward_conf *c = conf_get(l->conf, &forward_feature);
         set_login(m, s);
-        c->ruled = has_rules(l) || c->policy->http_access.n;
-        bool open = everybody(l) && (!c->policy->http_access.n || fwd_rules_open(&c->policy->http_access));
-        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open);
+        c->ruled = has_rules(l) || c->policy->http_access.n || c->squid;
+        bool unruled = !c->policy->http_access.n && !c->squid;
+        bool open = everybody(l) && (unruled || fwd_rules_open(&c->policy->http_access));
+        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open, c->squid);
         rc = one != OK ? one : rc;
         one = check_parents(cf, s, conf_get(l->conf, &parent_feature));
         rc = one != OK ? one : rc;
@@ -407,6 +433,16 @@ static const struct directive directives[] = {
       .usage = "http_access allow | deny [!]ACL ...;",
       .doc = "Who may go where: the first line whose conditions all hold decides; when none does, the opposite of the "
              "last line. It is asked after allow, deny and auth_basic, and both must agree." },
+    { .name = "squid_conf",
+      HERE(squid),
+      .type = CONF_CUSTOM,
+      .set = squid_conf_line,
+      .usage = "squid_conf FILE;",
+      .doc = "Reads a squid.conf, with what it includes, into the block: http_port listens, http_access decides, and "
+             "Squid's own defaults take the place of the block's (connect_ports all, egress_allow all, via on, "
+             "forwarded_for on). Lines of ours in the block win over those of the file. What the file asks for and "
+             "cannot be had is an error, what has no effect here a warning; docs/forward.md has the table. hinge "
+             "--squid FILE makes a whole configuration of one file." },
     { .name = "connect_ports",
       .contexts = CONF_FORWARD,
       .min_args = 1,
@@ -464,5 +500,7 @@ struct feature forward_feature = {
     .doc = "Forward proxying: clients inside, the world outside.",
     .directives = directives,
     .ndirectives = array_len(directives),
+    .vars = squid_vars,
+    .nvars = array_len(squid_vars),
     .size = { [SCOPE_LOCATION] = sizeof(struct forward_conf) },
 };

@@ -139,7 +139,7 @@ static void tell(struct exchange *x, const struct forward_exchange *f)
 static int by_access(struct exchange *x, struct forward_exchange *f, const struct fwd_request *v)
 {
     const struct fwd_policy *p = f->conf->policy;
-    if (!p->http_access.n)
+    if (!p->http_access.n && !f->conf->squid)
         return OK;
     f->rules = fwd_decide(&p->http_access, v);
     if (f->rules.answer == FWD_NEED_ADDRESSES) {
@@ -159,7 +159,7 @@ int forward_decide(struct exchange *x)
     struct forward_exchange *f = x->proxy->forward;
     struct fwd_request v;
     f->verdict = FORWARD_ALLOWED;
-    if (!f->conf->policy->http_access.n && !forward_filters(x))
+    if (!f->conf->policy->http_access.n && !f->conf->squid && !forward_filters(x))
         return OK;
     forward_view(x, &v);
     int rc = by_access(x, f, &v);

@@ -52,6 +52,7 @@ class Hinge:
         self.dir.chmod(0o755)  # the engine gives up root and must still reach its own files
         self.names, self.ports, self.allowed = names, {}, []
         self.process, self.exit_code = None, None
+        self.conf = ["-c", "nginx.conf"]
         self.write("nginx.conf", text)
 
     # -- files
@@ -104,7 +105,7 @@ class Hinge:
     # -- process
 
     def command(self, *args):
-        words = [self.binary, "-p", f"{self.dir}/", "-c", "nginx.conf", "-e", "error.log", *args]
+        words = [self.binary, "-p", f"{self.dir}/", *self.conf, "-e", "error.log", *args]
         return self.host.command(*words) if self.host else words
 
     def run(self, *args, check=None):
@@ -117,7 +118,7 @@ class Hinge:
 
     def explain(self, *args, check=None):
         """hinge explain with this server's configuration, whether it runs or not."""
-        done = subprocess.run([self.binary, "explain", "-p", f"{self.dir}/", "-c", "nginx.conf", *args], capture_output=True, text=True,
+        done = subprocess.run([self.binary, "explain", "-p", f"{self.dir}/", *self.conf, *args], capture_output=True, text=True,
                               timeout=PATIENCE, stdin=subprocess.DEVNULL)
         assert not SANITIZERS.search(done.stdout + done.stderr), done.stderr
         if check is not None:
@@ -259,6 +260,16 @@ class Starter:
     def http(self, text, **names):
         """The inside of an http block."""
         return self.prepare_http(text, **names).start()
+
+    def prepare_squid(self, text, **names):
+        """A squid.conf for --squid; not started."""
+        h = self.prepare("", **names)
+        h.write("squid.conf", text)
+        h.conf = ["--squid", f"{h.dir}/squid.conf", "-g", "daemon off;"]
+        return h
+
+    def squid(self, text, **names):
+        return self.prepare_squid(text, **names).start()
 
     def server(self, text, **names):
         """The inside of a server block that listens on %%port%%."""

@@ -1,0 +1,115 @@
+"""squid_conf in a forward block, and hinge --squid FILE."""
+import pathlib
+
+import pytest
+from tools.wire import lines
+
+BASE = "http_port %%port%%\naccess_log none\nvisible_hostname proxy.test\n"
+DEBIAN = pathlib.Path("/etc/squid/squid.conf")
+
+
+def squid(hinge, text="", **names):
+    return hinge.squid(BASE + text, **names)
+
+
+def through(h, url, *fields, method="GET", body=b""):
+    head = lines(f"{method} {url} HTTP/1.1", f"Host: {url.split('/')[2]}", "Connection: close", *fields)
+    return h.ask(head + body, method=method)
+
+
+def tunnel(h, target, *fields):
+    return h.ask(lines(f"CONNECT {target} HTTP/1.1", f"Host: {target}", *fields), method="CONNECT")
+
+
+def told_of(hinge, text, ok):
+    done = hinge.prepare_squid(BASE + text).run("-t")
+    assert ("test is successful" in done.stderr) == ok, done.stderr
+    return done.stderr
+
+
+ALLOW = "http_access allow localhost\nhttp_access deny all\n"
+
+
+def test_its_rules_decide_alone(hinge, backend):
+    """No connect_ports, no guard of special networks: http_access only."""
+    origin = backend()
+    h = squid(hinge, "acl bad urlpath_regex ^/bad\nhttp_access deny bad\n" + ALLOW)
+    at = f"127.0.0.1:{origin.port}"
+    assert through(h, f"http://{at}/").status == 200
+    assert through(h, f"http://{at}/bad").status == 403
+    assert tunnel(h, at).status == 200
+    h.wait_log(r"squid.conf:5 \(http_access deny bad\)")
+
+
+def test_without_http_access_nobody_comes_in(hinge, backend):
+    assert through(squid(hinge), f"http://127.0.0.1:{backend().port}/").status == 403
+
+
+def test_a_reload_reads_it_again(hinge, backend):
+    h = squid(hinge, ALLOW)
+    url = f"http://127.0.0.1:{backend().port}/"
+    assert through(h, url).status == 200
+    h.write("squid.conf", BASE + "http_access deny all\n")
+    h.reload_until(lambda: through(h, url).status == 403)
+
+
+def test_in_a_block(hinge, backend):
+    """Lines of ours beside it win."""
+    h = hinge.prepare_http("forward { squid_conf squid.conf; connect_ports 1; }")
+    h.write("squid.conf", "http_port %%port%%\n" + ALLOW)
+    h.start()
+    at = f"127.0.0.1:{backend().port}"
+    assert through(h, f"http://{at}/").status == 200
+    assert tunnel(h, at).status == 403
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's squid is not installed")
+def test_debians_own_file(hinge):
+    h = hinge.prepare_squid("")
+    h.conf = ["--squid", str(DEBIAN)]
+    told = h.run("-t", check=0).stderr
+    assert "refresh_pattern" in told and "coredump_dir" in told
+    dump = h.run("-T", check=0).stdout
+    assert "http_access deny !Safe_ports" in dump and "debian.conf" in dump
+    assert "deny CONNECT !SSL_ports" in h.explain("CONNECT", "a.test:80").stdout
+
+
+@pytest.mark.parametrize("line, words", [
+    ("http_port 3129 intercept", "intercept"), ("delay_pools 1", "delay_pools"), ("icap_enable on", "icap_enable"),
+    ("external_acl_type x %SRC /bin/x", "external_acl_type"), ("ssl_bump bump all", "ssl_bump"), ("url_rewrite_program /bin/x", "url_rewrite_program"),
+    ("auth_param negotiate program /bin/x", "auth_param"), ("http_acces allow all", 'did you mean "http_access"'), ("acl x arp 0:0:0:0:0:0", "arp"),
+    ("access_log udp://1.2.3.4:5 squid", "udp"), ("access_log /l nosuch", "nosuch"), ("logformat x %ssl::>sni\naccess_log /tmp/l x", "ssl::"),
+])
+def test_what_cannot_be_had_is_refused_by_name_and_line(hinge, line, words):
+    told = told_of(hinge, line + "\n", False)
+    assert words in told and "squid.conf:" in told, told
+
+
+@pytest.mark.parametrize("line", ["cache_dir ufs /var/spool/squid 100 16 256", "refresh_pattern . 0 20% 4320", "coredump_dir /x", "cache_mem 8 MB"])
+def test_what_has_no_effect_is_told(hinge, line):
+    assert f'"{line.split()[0]}" has no effect' in told_of(hinge, line + "\n" + ALLOW, True)
+
+
+def test_lost_line_ends_are_noticed(hinge):
+    assert "are line ends missing" in told_of(hinge, ALLOW + "# office acl net src 10.0.0.0/8 http_access allow net\n", True)
+    assert "missing" not in told_of(hinge, ALLOW + "# the acl is the last of an http_access deny line\n", True)
+
+
+def test_an_open_one_is_told(hinge):
+    h = hinge.prepare_squid("http_port 0.0.0.0:3128\nhttp_access allow all\n")
+    assert "this is an open proxy" in h.run("-t", check=0).stderr
+
+
+def test_logs(hinge, backend):
+    origin = backend()
+    h = hinge.squid("http_port %%port%%\nlogformat mine %>a \"%{User-Agent}>h\" $1 %5>Hs|%-6rm|%03>Hs\nacl curl browser curl\naccess_log stdio:%%dir%%/native.log\n"
+                    "access_log %%dir%%/mine.log mine curl\naccess_log daemon:%%dir%%/other.log logformat=combined !curl\n" + ALLOW)
+    at = f"127.0.0.1:{origin.port}"
+    assert through(h, f"http://{at}/x?y", "User-Agent: curl/1").status == 200
+    assert through(h, "http://127.0.0.1:1/", "User-Agent: other", method="DELETE").status in (502, 503, 504)
+    one, two = h.wait_lines("native.log", 2)
+    words = one.split()
+    assert words[2:4] == ["127.0.0.1", "TCP_MISS/200"] and words[5:] == ["GET", f"http://{at}/x?y", "-", "HIER_DIRECT/127.0.0.1", "application/json"]
+    assert "DELETE http://127.0.0.1:1/" in two
+    assert h.wait_lines("mine.log") == ['127.0.0.1 "curl/1" $1   200|GET   |200']
+    assert '"DELETE http://127.0.0.1:1/ HTTP/1.1"' in h.wait_lines("other.log")[0]
