@@ -64,26 +64,111 @@ static int line_port(struct fwd_policy *p, const struct conf_node *n, uint32_t w
     return add_word(p, &p->ports, n, spec) ? OK : ERR_NOMEM;
 }
 
+/* "%XX" and "%%" (squid.conf manual, "cache_peer", login=). NULL pointer: no memory, or a broken escape. */
+static slice unescaped(struct arena *a, slice s)
+{
+    char *p = arena_bytes(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; p && i < s.n; i++) {
+        int hi = s.n - i > 2 ? ascii_hex(s.p[i + 1]) : -1, lo = hi < 0 ? -1 : ascii_hex(s.p[i + 2]);
+        bool twice = s.n - i > 1 && s.p[i + 1] == '%';
+        if (s.p[i] != '%') {
+            p[n++] = s.p[i];
+        } else if (twice) {
+            p[n++] = '%';
+            i++;
+        } else if (lo >= 0) {
+            p[n++] = (char)(hi << 4 | lo);
+            i += 2;
+        } else {
+            return SLICE_NONE;
+        }
+    }
+    return p ? slice_of(p, n) : SLICE_NONE;
+}
+
+/* What the client sends as credentials stays here, whatever a line asks for. */
+static int peer_login(struct fwd_policy *p, struct fwd_peer *peer, const struct conf_node *n, uint32_t i, slice v)
+{
+    slice user, password;
+    if (!slice_cut(v, ':', &user, &password))
+        return fwd_error(&p->c, n, (int)i, "\"login=\" takes USER:PASSWORD: a client's own credentials go no further");
+    if (slice_eq(user, SLICE("*")))
+        return fwd_error(&p->c, n, (int)i, "\"login=*:\" is not supported: parents are not told who the client is");
+    peer->user = unescaped(p->c.arena, user);
+    peer->password = unescaped(p->c.arena, password);
+    return peer->user.n && peer->password.p ? OK : fwd_error(&p->c, n, (int)i, "invalid credentials in \"login=\"");
+}
+
+static int peer_number(struct fwd_policy *p, const struct conf_node *n, uint32_t i, slice v, uint32_t *out)
+{
+    uint64_t number;
+    if (slice_to_u64(v, &number) || !number || number > 1 << 20)
+        return fwd_error(&p->c, n, (int)i, "invalid number in \"%.*s\"", SLICE_FMT(n->args[i].text));
+    *out = (uint32_t)number;
+    return OK;
+}
+
+/* NAME=VALUE. ERR_NOTFOUND: none that we know. */
+static int peer_value(struct fwd_policy *p, struct fwd_peer *peer, const struct conf_node *n, uint32_t i, slice o)
+{
+    const struct {
+        slice name;
+        slice *text;
+        uint32_t *number;
+    } known[] = {
+        { SLICE("name"), &peer->name, NULL },          { SLICE("tls-cafile"), &peer->ca_file, NULL },
+        { SLICE("sslcafile"), &peer->ca_file, NULL },  { SLICE("tls-cert"), &peer->cert_file, NULL },
+        { SLICE("sslcert"), &peer->cert_file, NULL },  { SLICE("tls-key"), &peer->key_file, NULL },
+        { SLICE("sslkey"), &peer->key_file, NULL },    { SLICE("tls-domain"), &peer->domain, NULL },
+        { SLICE("ssldomain"), &peer->domain, NULL },   { SLICE("weight"), NULL, &peer->weight },
+        { SLICE("max-conn"), NULL, &peer->max_conns }, { SLICE("connect-fail-limit"), NULL, &peer->fail_limit },
+    };
+    slice name, v;
+    uint32_t seconds = 0;
+    if (!slice_cut(o, '=', &name, &v))
+        return ERR_NOTFOUND;
+    if (slice_eq(name, SLICE("login")))
+        return peer_login(p, peer, n, i, v);
+    if (slice_eq(name, SLICE("connect-timeout"))) {
+        int rc = peer_number(p, n, i, v, &seconds);
+        peer->connect_timeout = (uint64_t)seconds * 1000;
+        return rc;
+    }
+    if (slice_eq(name, SLICE("sslflags")) || slice_eq(name, SLICE("tls-flags"))) {
+        peer->unverified = slice_eq(v, SLICE("DONT_VERIFY_PEER"));
+        return peer->unverified ? OK : ERR_NOTFOUND;
+    }
+    for (size_t k = 0; k < array_len(known); k++) {
+        if (!slice_eq(known[k].name, name))
+            continue;
+        if (known[k].number)
+            return peer_number(p, n, i, v, known[k].number);
+        *known[k].text = v;
+        return v.n ? OK : ERR_NOTFOUND;
+    }
+    return ERR_NOTFOUND;
+}
+
 static int peer_option(struct fwd_policy *p, struct fwd_peer *peer, const struct conf_node *n, uint32_t i)
 {
-    slice o = n->args[i].text, login = SLICE("login=");
-    if (slice_eq(o, SLICE("round-robin"))) {
+    static const slice so_anyway[] = { SLICE("no-query"),          SLICE("no-digest"), SLICE("proxy-only"),
+                                       SLICE("no-netdb-exchange"), SLICE("no-delay"),  SLICE("no-tproxy"),
+                                       SLICE("tls-default-ca"),    SLICE("default") };
+    slice o = n->args[i].text;
+    int rc = OK;
+    if (slice_eq(o, SLICE("round-robin")))
         peer->round_robin = true;
-    } else if (slice_eq(o, SLICE("default"))) {
-        peer->default_peer = true;
-    } else if (slice_starts(o, SLICE("name="))) {
-        peer->name = slice_from(o, 5);
-    } else if (slice_eq(o, SLICE("login=PASS")) || slice_eq(o, SLICE("login=PASSTHRU"))) {
-        peer->pass_login = true;
-    } else if (slice_starts(o, login)) {
-        if (!slice_cut(slice_from(o, login.n), ':', &peer->user, &peer->password))
-            return fwd_error(&p->c, n, (int)i, "\"login=\" needs USER:PASSWORD");
-    } else if (slice_eq(o, SLICE("no-query")) || slice_eq(o, SLICE("no-digest")) || slice_eq(o, SLICE("proxy-only"))) {
-        return OK; /* what is so here anyway */
-    } else {
+    else if (slice_eq(o, SLICE("tls")) || slice_eq(o, SLICE("ssl")))
+        peer->tls = true;
+    else
+        rc = peer_value(p, peer, n, i, o);
+    for (size_t k = 0; k < array_len(so_anyway) && rc == ERR_NOTFOUND; k++)
+        rc = slice_eq(o, so_anyway[k]) ? OK : ERR_NOTFOUND;
+    peer->default_peer = peer->default_peer || slice_eq(o, SLICE("default"));
+    if (rc == ERR_NOTFOUND)
         return fwd_error(&p->c, n, (int)i, "option \"%.*s\" of \"cache_peer\" is not supported", SLICE_FMT(o));
-    }
-    return OK;
+    return rc;
 }
 
 /* cache_peer HOST parent PORT ICP-PORT options */
@@ -100,6 +185,8 @@ static int line_peer(struct fwd_policy *p, const struct conf_node *n, uint32_t w
     if (!peer)
         return ERR_NOMEM;
     *peer = (struct fwd_peer){ .host = first_arg(n), .name = first_arg(n), .port = (uint16_t)port, .pos = n->pos };
+    peer->weight = 1;
+    peer->fail_limit = 10;
     fwd_rules_init(&peer->access, true);
     for (uint32_t i = 4; i < n->nargs; i++) {
         int rc = peer_option(p, peer, n, i);
@@ -183,6 +270,19 @@ static int line_via(struct fwd_policy *p, const struct conf_node *n, uint32_t wh
 {
     p->via_at = n->pos;
     return flag(p, n, &p->via);
+}
+
+static int line_nonhierarchical(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    return flag(p, n, &p->nonhierarchical_direct);
+}
+
+/* The direct way first and parents behind it: nothing here does that. */
+static int line_prefer_direct(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    bool on = false;
+    int rc = flag(p, n, &on);
+    return on ? fwd_error(&p->c, n, 0, "\"prefer_direct on\" is not supported") : rc;
 }
 
 static int line_forwarded(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
@@ -398,6 +498,8 @@ static const struct squid_directive {
     { SLICE("request_header_add"), line_header_add },
     { SLICE("deny_info"), line_deny_info },
     { SLICE("via"), line_via },
+    { SLICE("nonhierarchical_direct"), line_nonhierarchical },
+    { SLICE("prefer_direct"), line_prefer_direct },
     { SLICE("forwarded_for"), line_forwarded },
     { SLICE("auth_param"), line_auth },
     { SLICE("visible_hostname"), line_hostname, 0 },
@@ -414,6 +516,7 @@ static const struct squid_directive {
     { SLICE("server_idle_pconn_timeout"), line_time, FWD_SERVER_IDLE_PCONN_TIMEOUT },
     { SLICE("forward_timeout"), line_time, FWD_FORWARD_TIMEOUT },
     { SLICE("dns_timeout"), line_time, FWD_DNS_TIMEOUT },
+    { SLICE("peer_connect_timeout"), line_time, FWD_PEER_CONNECT_TIMEOUT },
     { SLICE("request_header_max_size"), line_size, FWD_REQUEST_HEADER_MAX_SIZE },
     { SLICE("reply_header_max_size"), line_size, FWD_REPLY_HEADER_MAX_SIZE },
     { SLICE("request_body_max_size"), line_size, FWD_REQUEST_BODY_MAX_SIZE },
@@ -611,7 +714,7 @@ _Static_assert(array_len(table) <= FWD_DIRECTIVES, "struct fwd_policy.warned");
 int fwd_policy_init(struct fwd_policy *p, struct arena *a, struct bundle *b, struct conf_diag *d)
 {
     *p = (struct fwd_policy){ .c = { .arena = a, .bundle = b, .diag = d }, .via = true };
-    p->auth_case = true;
+    p->auth_case = p->nonhierarchical_direct = true;
     fwd_rules_init(&p->http_access, false);
     fwd_rules_init(&p->http_reply_access, true);
     fwd_rules_init(&p->always_direct, false);

@@ -25,6 +25,7 @@ enum fwd_time {
     FWD_FORWARD_TIMEOUT,
     FWD_DNS_TIMEOUT,
     FWD_SHUTDOWN_LIFETIME,
+    FWD_PEER_CONNECT_TIMEOUT,
     FWD_TIMES
 };
 
@@ -56,10 +57,14 @@ struct fwd_header {
     struct fwd_header *next;
 };
 
+/* A cache_peer. Credentials are decoded; files are named as they are written. */
 struct fwd_peer {
     slice host, name, user, password;
+    slice ca_file, cert_file, key_file, domain; /* of TLS; domain: the name that its certificate must hold */
     uint16_t port;
-    bool round_robin, default_peer, pass_login;
+    bool round_robin, default_peer, tls, unverified;
+    uint32_t weight, max_conns, fail_limit;
+    uint64_t connect_timeout; /* ms; 0: FWD_PEER_CONNECT_TIMEOUT's */
     struct fwd_rules access;
     struct conf_pos pos;
     struct fwd_peer *next;
@@ -74,6 +79,7 @@ struct fwd_policy {
     struct fwd_header *request_headers, *reply_headers;
     struct fwd_peer *peers;
     enum fwd_forwarded_for forwarded_for;
+    bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
     bool via, v4_first, auth, auth_case; /* auth: an htpasswd file is named */
     slice auth_file, auth_realm, visible_hostname, unique_hostname;
     uint64_t auth_ttl; /* ms */

@@ -3,6 +3,9 @@
  */
 #include "forward/squid_policy.h"
 #include "conf/conf_test.h"
+#include <stdio.h>
+
+#include "base/attr.h"
 #include "conf/squid.h"
 
 struct whole {
@@ -69,6 +72,41 @@ static void packaged(void **state)
     whole_close(&w);
 }
 
+static void peers(void **state)
+{
+    static const char *const refused[] = { "login=PASS",   "login=PASSTHRU", "login=*:x",
+                                           "login=:x",     "login=a%4:b",    "login=nobody",
+                                           "originserver", "carp",           "weight=0",
+                                           "weight=",      "name",           "tls-cafile=",
+                                           "sslflags=",    "htcp",           "connect-timeout=x" };
+    struct whole w;
+    char text[128];
+    whole_open(&w, "cache_peer a.example parent 3128 0 login=t%20m%%:p:%41 weight=3 max-conn=7 connect-fail-limit=2 "
+                   "connect-timeout=5 no-query default tls tls-cafile=/ca ssldomain=up.example\n"
+                   "cache_peer a.example parent 3129 0 name=two sslflags=DONT_VERIFY_PEER ssl\n"
+                   "nonhierarchical_direct off\npeer_connect_timeout 1 minute\nprefer_direct off\n");
+    assert_int_equal(w.rc, OK);
+    const struct fwd_peer *one = w.p.peers, *two = one->next;
+    assert_true(slice_eq(one->user, SLICE("t m%")) && slice_eq(one->password, SLICE("p:A")));
+    assert_true(one->weight == 3 && one->max_conns == 7 && one->fail_limit == 2 && one->connect_timeout == 5000);
+    assert_true(one->default_peer && one->tls && !one->unverified && !one->round_robin);
+    assert_true(slice_eq(one->ca_file, SLICE("/ca")) && slice_eq(one->domain, SLICE("up.example")));
+    assert_true(slice_eq(two->name, SLICE("two")) && two->tls && two->unverified && !two->user.n);
+    assert_true(two->weight == 1 && two->fail_limit == 10);
+    assert_true(!w.p.nonhierarchical_direct && w.p.times[FWD_PEER_CONNECT_TIMEOUT] == 60000);
+    whole_close(&w);
+    for (size_t i = 0; i < array_len(refused); i++) {
+        snprintf(text, sizeof(text), "cache_peer a.example parent 3128 0 %s\n", refused[i]);
+        whole_open(&w, text);
+        if (w.rc != ERR_SYNTAX)
+            fail_msg("%s is taken", refused[i]);
+        whole_close(&w);
+    }
+    whole_open(&w, "prefer_direct on\n");
+    assert_int_equal(w.rc, ERR_SYNTAX);
+    whole_close(&w);
+}
+
 static void lines(void **state)
 {
     struct whole w;
@@ -127,7 +165,7 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(packaged), cmocka_unit_test(lines),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(packaged), cmocka_unit_test(peers), cmocka_unit_test(lines),
                                         cmocka_unit_test(refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

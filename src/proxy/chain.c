@@ -79,14 +79,14 @@ static int restrict_to(struct exchange *x, const struct parent *p, const struct 
 }
 
 /* The exchange is the parent's. */
-static int give(struct exchange *x, const struct parent *p, struct tried tried)
+static int give(struct exchange *x, const struct parent *p, struct tried tried, bool or_direct)
 {
     struct proxy_exchange *px = x->proxy;
     int rc = guard(x);
     if (rc != OK)
         return rc;
     px->forward->parent = p;
-    px->forward->or_direct = p->or_direct;
+    px->forward->or_direct = or_direct;
     px->upstream = p->upstream;
     px->tried = tried;
     px->chained = true;
@@ -123,15 +123,36 @@ static int follow(struct exchange *x, const struct routes *r, const struct fwd_r
     if (to->to == ROUTE_DIRECT)
         return OK;
     int rc = to->parent->restricted ? restrict_to(x, to->parent, v, &tried) : OK;
-    return rc == ERR_REFUSED ? refuse(x, &d, rule) : rc == OK ? give(x, to->parent, tried) : rc;
+    return rc == ERR_REFUSED ? refuse(x, &d, rule) : rc == OK ? give(x, to->parent, tried, to->parent->or_direct) : rc;
+}
+
+/* By cache_peer and its kin. */
+static int follow_squid(struct exchange *x, const struct routes *r, const struct fwd_request *v)
+{
+    struct tried tried = { 0 };
+    bool or_direct;
+    int rc = chain_squid(x, r, v, &or_direct);
+    if (rc != CHAIN_PARENT)
+        return rc;
+    rc = !r->peers ? ERR_REFUSED : r->peers->restricted ? restrict_to(x, r->peers, v, &tried) : OK;
+    if (rc == OK)
+        return give(x, r->peers, tried, or_direct);
+    if (rc != ERR_REFUSED || or_direct)
+        return rc == ERR_REFUSED ? OK : rc;
+    exchange_trace(x, NULL, "answered with 503: never_direct, and no cache_peer takes it");
+    exchange_log(x, LEVEL_ERROR, "%.*s may not go direct, and no cache_peer takes it",
+                 SLICE_FMT(x->proxy->forward->at.text));
+    worker_count(x->w, COUNT_ROUTE_DENIED);
+    return reply_set(x, 503, SLICE_NONE, SLICE_NONE, true) == OK ? ERR_REFUSED : ERR_NOMEM;
 }
 
 int chain_route(struct exchange *x)
 {
     struct forward_exchange *f = x->proxy->forward;
+    const struct routes *r = routes_of(x);
     struct fwd_request v;
     forward_view(x, &v);
-    int rc = follow(x, routes_of(x), &v);
+    int rc = unlikely(r->squid) ? follow_squid(x, r, &v) : follow(x, r, &v);
     f->unrouted = rc == ERR_AGAIN;
     return rc;
 }

@@ -21,6 +21,12 @@ struct fwd_request;
 enum { CHAIN_PARENT = 1 };
 int chain_route(struct exchange *x);
 
+/*
+ * Squid's lines (r->squid): OK: direct; CHAIN_PARENT: a cache_peer that lets it through, with *or_direct behind it;
+ * ERR_AGAIN. (proxy/chain_squid.c)
+ */
+int chain_squid(struct exchange *x, const struct routes *r, const struct fwd_request *v, bool *or_direct);
+
 /* Does the block of this exchange have ways to choose from? Else chain_route need not be asked. */
 bool chain_any(const struct exchange *x);
 

@@ -10,7 +10,7 @@
 #define PROXY_PARENT_H
 
 #include "conf/schema.h"
-#include "forward/rules.h"
+#include "forward/squid_policy.h"
 #include "net/egress.h"
 #include "proxy/endpoint.h"
 #include "proxy/upstream.h"
@@ -41,6 +41,8 @@ struct chain {
     slice text;                     /* of all hops, for the log */
     const struct tls_origin *tls;   /* what hops reached by TLS must prove */
     bool absolute;                  /* requests without CONNECT go to the last hop in absolute form */
+    bool in_turn;                   /* cache_peer ... round-robin */
+    uint64_t connect_timeout;       /* ms for the whole way; 0: proxy_connect_timeout */
     const struct fwd_rules *access; /* who may use it (cache_peer_access); NULL: everybody */
 };
 
@@ -77,6 +79,9 @@ int parent_build(struct conf_ctx *cf, struct parent *p, const struct member *fir
 /* The authorities of this system into o->trusted, for a parent that names none. OK or reported at node. */
 int parent_trust_system(struct conf_ctx *cf, const struct conf_node *node, struct tls_origin *o);
 
+/* The group of p->peers, which is not empty. OK or reported. (proxy/chain_squid.c) */
+int chain_squid_build(struct conf_ctx *cf, const struct fwd_policy *p, struct parent *out);
+
 /* ---- a forward block's ---- */
 
 enum route_to { ROUTE_DIRECT, ROUTE_DENY, ROUTE_PARENT };
@@ -91,6 +96,8 @@ struct routes {
     struct fwd_rules rules; /* of `route` lines: their value is the name */
     struct route *v;        /* one for each of them, in their order */
     struct parent *parents, **last;
+    const struct fwd_policy *squid; /* cache_peer or never_direct stand here, and no `route`; else NULL */
+    struct parent *peers;           /* the group of all cache_peer lines; NULL: none */
 };
 
 /* SCOPE_LOCATION */

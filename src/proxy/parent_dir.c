@@ -250,6 +250,23 @@ static int route_target(struct conf_ctx *cf, struct routes *r, struct route *to)
     return conf_error(cf, &at, -1, "unknown parent \"%.*s\"", SLICE_FMT(name));
 }
 
+/* cache_peer lines and what goes with them. */
+static int squid_end(struct conf_ctx *cf, struct parent_conf *c, const struct fwd_policy *p)
+{
+    struct conf_node at = node_at(SLICE("cache_peer"), p->peers ? p->peers->pos : p->never_direct.first->pos);
+    struct routes *r = c->routes;
+    if (r)
+        return conf_error(cf, &at, -1, "\"parent\" and \"route\" cannot stand with cache_peer or never_direct");
+    r = routes_ready(cf, c);
+    if (!r || (p->peers && !(r->peers = arena_new(cf->arena, struct parent))))
+        return ERR_NOMEM;
+    r->squid = p;
+    warn_of_dns(cf, &p->always_direct, SLICE("always_direct"), p->peers);
+    warn_of_dns(cf, &p->never_direct, SLICE("never_direct"), p->peers);
+    warn_of_dns(cf, &p->http_access, SLICE("http_access"), p->peers);
+    return p->peers ? chain_squid_build(cf, p, r->peers) : OK;
+}
+
 int parent_block_end(struct conf_ctx *cf, const struct conf_node *block)
 {
     struct parent_conf *c = conf_scope_own(cf, cf->scope[SCOPE_LOCATION], &parent_feature);
@@ -261,6 +278,8 @@ int parent_block_end(struct conf_ctx *cf, const struct conf_node *block)
     int rc = OK;
     if (!c || !f)
         return ERR_NOMEM;
+    if (!cf->partial && f->policy && (f->policy->peers || f->policy->never_direct.n))
+        return squid_end(cf, c, f->policy);
     if (!r || cf->partial)
         return OK;
     if (!r->rules.n) {
@@ -289,7 +308,8 @@ int parent_block_end(struct conf_ctx *cf, const struct conf_node *block)
 int parent_check(struct conf_ctx *cf, const struct parent_conf *c, const struct egress_own *own)
 {
     int rc = OK;
-    for (const struct parent *p = c->routes ? c->routes->parents : NULL; p; p = p->next) {
+    const struct parent *first = !c->routes ? NULL : c->routes->peers ? c->routes->peers : c->routes->parents;
+    for (const struct parent *p = first; p; p = p->next) {
         const struct peer_set *sets[] = { &p->upstream->primary, &p->upstream->backup };
         for (size_t s = 0; s < array_len(sets); s++) {
             for (uint32_t i = 0; i < sets[s]->n; i++) {
@@ -303,7 +323,20 @@ int parent_check(struct conf_ctx *cf, const struct parent_conf *c, const struct 
     return rc;
 }
 
+/* A line of Squid's language, whose conf is the block's. */
+static int set_line(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct forward_conf *f = conf_scope_own(cf, cf->scope[SCOPE_LOCATION], &forward_feature);
+    return f ? forward_line(cf, node, f) : ERR_NOMEM;
+}
+
 /* ---- directives ---- */
+
+#define LINE(name_, min_, usage_, doc_)                                                                            \
+    {                                                                                                              \
+        .name = name_, .contexts = CONF_FORWARD, .min_args = min_, .max_args = CONF_ANY_ARGS, .type = CONF_CUSTOM, \
+        .scope = SCOPE_LOCATION, .repeat = true, .set = set_line, .usage = usage_, .doc = doc_                     \
+    }
 
 #define AT(member) .scope = SCOPE_UPSTREAM, .offset = offsetof(struct parent_block, member)
 #define FILES(name_, member, setter, usage_, doc_)                                                                    \
@@ -342,6 +375,23 @@ static const struct directive directives[] = {
       .doc = "The way of a request: the first line whose conditions (names of acl lines) all hold decides. NAME: the "
              "parent of that name; direct: the target itself is connected to; deny: 403. When lines stand here and "
              "none matches, the request is refused. Without any line everything goes direct." },
+    LINE("cache_peer", 4, "cache_peer HOST parent PORT 0 [OPTION ...];",
+         "Squid's way of naming a parent, an HTTP proxy. Options: round-robin, weight=, default, login=USER:PASSWORD, "
+         "name=, max-conn=, connect-timeout=SECONDS, connect-fail-limit=, tls or ssl with tls-cafile=, tls-cert=, "
+         "tls-key=, tls-domain=, sslflags=DONT_VERIFY_PEER; no-query, no-digest, proxy-only and the like are so "
+         "anyway. Others are refused. parent and route cannot stand beside it."),
+    LINE("cache_peer_access", 3, "cache_peer_access NAME allow | deny [!]ACL ...;",
+         "Which requests may go by that cache_peer; without a line all may."),
+    LINE("always_direct", 2, "always_direct allow | deny [!]ACL ...;",
+         "Requests for which this is allow go direct, past every cache_peer."),
+    LINE("never_direct", 2, "never_direct allow | deny [!]ACL ...;",
+         "Requests for which this is allow go by a cache_peer or not at all (503). Of others only GET without "
+         "credentials is given to one, and goes direct when none can be reached; see nonhierarchical_direct."),
+    LINE("nonhierarchical_direct", 1, "nonhierarchical_direct on | off;",
+         "Off: CONNECT and what is not GET are given to a cache_peer too where never_direct does not hold. On by "
+         "default, as with Squid."),
+    LINE("peer_connect_timeout", 1, "peer_connect_timeout NUMBER [seconds | minutes];",
+         "The time for connecting through a cache_peer; 30 seconds by default."),
     { .name = "server",
       .contexts = CONF_PARENT,
       .min_args = 1,

@@ -169,7 +169,7 @@ static bool over_h2(const struct exchange *x)
 static bool attach_h1(struct exchange *x, const struct peer *peer, struct attempt *a)
 {
     const struct proxy_exchange *p = x->proxy;
-    const struct h1_client_limits limits = {
+    struct h1_client_limits limits = {
         .connect_timeout = p->conf->connect_timeout,
         .send_timeout = p->conf->send_timeout,
         .read_timeout = p->conf->read_timeout,
@@ -181,6 +181,8 @@ static bool attach_h1(struct exchange *x, const struct peer *peer, struct attemp
     struct h1_client *cl = connection_to(x, peer);
     if (!cl)
         return false;
+    if (unlikely(p->chained) && peer->chain->connect_timeout)
+        limits.connect_timeout = peer->chain->connect_timeout;
     a->reused = cl->requests > 0;
     h1_client_attach(cl, x, &limits);
     return true;

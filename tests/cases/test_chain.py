@@ -405,6 +405,7 @@ def test_what_is_refused_at_load(hinge, rules, told):
 
 
 def test_explain(hinge):
+    """The configuration's lines are shown as they are; what would be sent is shown without the credentials."""
     h = hinge.prepare_http("""forward { listen %%port%%; connect_ports all;
         acl onions dstdomain .onion;
         acl bad port 25;
@@ -414,8 +415,9 @@ def test_explain(hinge):
         route tor onions;
         route up; }""")
     at = f"127.0.0.1:{h.ports['port']}"
-    told = h.explain("--listen", at, "CONNECT", "x.onion:443").stdout
-    assert "route: parent tor, by " in told and "(route tor onions)" in told and "socks5://127.0.0.1:9050" in told and "200 as soon as" in told
+    told = h.explain("--listen", at, "http://x.onion/a").stdout
+    assert "route: parent tor, by " in told and "(route tor onions)" in told and "server socks5://127.0.0.1:9050" in told and "GET /a HTTP/1.1" in told
     told = h.explain("--listen", at, "CONNECT", "a.test:443").stdout
-    assert "route: parent up" in told and "http://127.0.0.1:3128 -> http://far.test:3128" in told and "(what" not in told
+    assert "route: parent up" in told and "http://127.0.0.1:3128 -> http://far.test:3128" in told and "200 as soon as" in told
+    assert "GET http://a.test/ HTTP/1.1" in h.explain("--listen", at, "http://a.test/").stdout
     assert "route: refused by" in h.explain("--listen", at, "CONNECT", "a.test:25").stdout

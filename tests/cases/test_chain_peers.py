@@ -6,9 +6,10 @@ import subprocess
 import tempfile
 
 import pytest
-from tools import dns
+from tools import dns, parents
 from tools.ports import free_port
 from tools.times import wait_until
+from tools.raw import Client
 from tools.wire import lines
 
 SQUID = """\
@@ -54,11 +55,11 @@ class Peers:
             f.write(text)
         return f"{self.dir}/{name}"
 
-    def squid(self, users=None):
+    def squid(self, users=None, more=""):
         port = free_port()
         if users:
             self.write("users", users)
-        auth = AUTH.format(dir=self.dir) if users else "http_access allow all"
+        auth = AUTH.format(dir=self.dir) if users else "http_access allow all\n" + more
         conf = self.write("squid.conf", SQUID.format(port=port, dir=self.dir, auth=auth))
         self.service = f"t{os.getpid()}x{port}"
         return self._start(["squid", "-N", "-n", self.service, "-f", conf], port)
@@ -167,3 +168,51 @@ def test_what_a_parent_says_of_a_target(hinge, peers, names):
     assert h.ask(lines("CONNECT nowhere.invalid:443 HTTP/1.1", "Host: nowhere.invalid:443"), method="CONNECT").status == 502
     h.wait_log("it answered CONNECT with 50[0-9] ")
     assert names.asked == []
+
+
+PEER = "cache_peer 127.0.0.1 parent {port} 0 no-query no-digest no-netdb-exchange name={name} {options}"
+LINES = {
+    "one": (["default"], []),
+    "never": (["default"], ["never_direct allow all"]),
+    "nonhierarchical": (["", ""], ["nonhierarchical_direct off"]),
+    "always": ([""], ["acl posts method POST", "never_direct allow all", "always_direct allow posts"]),
+    "connects": (["", ""], ["never_direct allow CONNECT"]),
+    "deny": ([""], ["acl posts method POST", "never_direct deny posts"]),
+    "turns": (["round-robin", "round-robin", ""], ["never_direct allow all"]),
+    "access": (["", ""], ["acl posts method POST", "never_direct allow all", "cache_peer_access p0 allow posts", "cache_peer_access p0 deny all", "cache_peer_access p1 deny CONNECT",
+                         "cache_peer_access p1 allow all"]),
+    "default": (["default", "", "round-robin"], ["never_direct allow all"]),
+}
+
+
+@pytest.mark.parametrize("which", LINES)
+def test_squid_chooses_the_same_way(hinge, backend, peers, which):
+    """The same lines, the same requests: who is asked for what, and what the client gets."""
+    options, rules = LINES[which]
+    origin = backend()
+    at = f"127.0.0.1:{origin.port}"
+
+    def ask(address):
+        told = []
+        for method, *fields in [("GET",), ("POST", "Content-Length: 0"), ("HEAD",), ("GET", "Authorization: Basic eDp5"), ("CONNECT",), ("DELETE",), ("GET",), ("GET",), ("GET",)]:
+            with Client(address) as c:
+                target = at if method == "CONNECT" else f"http://{at}/"
+                told.append(c.ask(lines(f"{method} {target} HTTP/1.1", f"Host: {at}", "Connection: close", *fields), method=method).status // 100)
+        return told
+
+    def world():
+        far = [parents.Parent() for _ in options]
+        return far, [PEER.format(port=p.port, name=f"p{i}", options=o) for i, (p, o) in enumerate(zip(far, options))] + rules
+
+    far, text = world()
+    # its own measurements of how near a target is are none of ours
+    port = peers.squid(more="\n".join([*text, "server_persistent_connections off", "minimum_direct_rtt 0", "minimum_direct_hops 0"]))
+    by_squid = ask(("127.0.0.1", port)), [sorted(a.head.split()[0] for a in p.asked) for p in far]
+    ours, text = world()
+    h = hinge.http(f"forward {{ listen %%port%%; access_log off; connect_ports all; egress_allow 127.0.0.0/8; {'; '.join(text)}; }}")
+    by_us = ask(("127.0.0.1", h.ports["port"])), [sorted(a.head.split()[0] for a in p.asked) for p in ours]
+    for p in far + ours:
+        p.close()
+    if which == "turns":  # who begins is nobody's to say
+        by_squid, by_us = ([w[0], sorted(len(a) for a in w[1])] for w in (by_squid, by_us))
+    assert by_us == by_squid
