@@ -10,6 +10,7 @@
 #include "proxy/forward_block.h"
 #include "proxy/forward_deny.h"
 #include "proxy/forward_filter.h"
+#include "proxy/forward_privacy.h"
 #include "proxy/proxy.h"
 
 /* ---- the view ---- */
@@ -159,12 +160,14 @@ int forward_decide(struct exchange *x)
     struct forward_exchange *f = x->proxy->forward;
     struct fwd_request v;
     f->verdict = FORWARD_ALLOWED;
-    if (!f->conf->policy->http_access.n && !f->conf->squid && !forward_filters(x))
+    if (!f->conf->policy->http_access.n && !f->conf->squid && !forward_filters(x) && !forward_privacy_any(x))
         return OK;
     forward_view(x, &v);
     int rc = by_access(x, f, &v);
     if (rc == OK)
         rc = forward_filter_decide(x, &v);
+    if (rc == OK)
+        rc = forward_privacy_decide(x, &v);
     f->undecided = rc == ERR_AGAIN;
     return rc == ERR_REFUSED ? forward_deny(x) : rc;
 }

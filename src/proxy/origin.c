@@ -13,6 +13,8 @@
 #include "http/upgrade.h"
 #include "proxy/accel.h"
 #include "proxy/chain.h"
+#include "proxy/forward_privacy.h"
+#include "proxy/forward_rules.h"
 #include "proxy/headers.h"
 #include "proxy/proxy_redirect.h"
 #include "proxy/redirect.h"
@@ -142,7 +144,8 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
     struct fields *to = &x->origin.fields;
     *to = *from;
     to->cap = to->n; /* the array is the request's: adding to it makes a new one */
-    if (likely(c->plain_fields))
+    const struct forward_exchange *forward = x->proxy->forward;
+    if (likely(c->plain_fields && !forward))
         return OK;
     int rc = c->own_body ? origin_own_body(x) : OK;
     uint32_t n = 0, nfrom = c->pass_fields ? from->n : 0;
@@ -154,6 +157,8 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
         if (!name_set_has(&r->drop, &from->v[i]) && !(r->announce && announce_drops(x, r->announce, &from->v[i])))
             v[n++] = from->v[i];
     }
+    if (forward && forward->strip)
+        n = forward_strip_fields(x, v, n);
     for (uint32_t i = 0; rc == OK && i < r->nset; i++) {
         slice value;
         rc = set_value(x, &r->set[i], &value);

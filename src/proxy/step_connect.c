@@ -14,6 +14,7 @@
 #include "proxy/bind.h"
 #include "proxy/chain.h"
 #include "proxy/forward_rules.h"
+#include "proxy/forward_rules.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
 #include "proxy/proxy_ssl.h"
@@ -90,18 +91,39 @@ static struct h1_client *connection_from(struct exchange *x, const struct peer *
     return cl;
 }
 
-static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+/*
+ * Where the connection comes from, when that is said: by a rule of the forward block, else by proxy_bind. false: it
+ * cannot be begun (errno).
+ */
+static bool own_address(struct exchange *x, const struct peer *peer, struct addr *out, bool *has)
 {
     const struct proxy_bind *bind = x->proxy->conf->bind;
+    const struct forward_exchange *f = x->proxy->forward;
+    const struct addr *source = f && peer->addr.sa.sa_family != AF_UNIX ? f->source : NULL;
+    *has = false;
+    if (source && source->sa.sa_family == peer->addr.sa.sa_family) {
+        *out = *source;
+        *has = true;
+        return true;
+    }
+    if (source && f->source_only) {
+        errno = EADDRNOTAVAIL;
+        return false;
+    }
+    if (bind && bind_address(x, bind, peer, out, has) != OK) {
+        errno = ENOMEM;
+        return false;
+    }
+    return true;
+}
+
+static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+{
     struct addr local;
     bool has;
-    if (likely(!bind))
+    if (likely(!x->proxy->conf->bind && !x->proxy->forward))
         return connection_from(x, peer, NULL);
-    if (bind_address(x, bind, peer, &local, &has) != OK) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    return connection_from(x, peer, has ? &local : NULL);
+    return own_address(x, peer, &local, &has) ? connection_from(x, peer, has ? &local : NULL) : NULL;
 }
 
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
@@ -151,11 +173,9 @@ static int attach_h2(struct exchange *x, const struct peer *peer, struct attempt
         .fresh = p->race_retried,
     };
     struct addr local;
-    bool has = false;
-    if (c->bind && bind_address(x, c->bind, peer, &local, &has) != OK) {
-        errno = ENOMEM;
+    bool has;
+    if (!own_address(x, peer, &local, &has))
         return ERR_SYS;
-    }
     uint64_t bound = has ? hash_bytes(slice_of((const char *)&local.sa, local.len), false) : 0;
     return h2_client_attach(x, peer->pool_key, &peer->addr, has ? &local : NULL, bound, &limits, &a->reused);
 }
