@@ -82,6 +82,28 @@ struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, c
     return cl;
 }
 
+struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr, const struct addr *addr)
+{
+    struct h1_client *cl = slab_take(&w->h1->clients);
+    if (!cl) {
+        transport_free(tr);
+        close(fd);
+        return NULL;
+    }
+    memset(cl, 0, sizeof(*cl));
+    h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
+    list_init(&cl->link);
+    cl->addr = *addr;
+    cl->since = loop_now(&w->loop);
+    cl->c.tr = tr;
+    cl->state = CLIENT_READY;
+    worker_connections_add(w, 1);
+    if (io_watch(&w->loop, &cl->c.io) == OK)
+        return cl;
+    h1_client_close(cl);
+    return NULL;
+}
+
 static void fail(struct h1_client *cl, enum x_why why, int err, const char *detail)
 {
     cl->dirty = true;

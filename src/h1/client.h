@@ -70,6 +70,11 @@ struct h1_client {
  */
 struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, const struct addr *local,
                                     bool keepalive_probes);
+/*
+ * A connection that somebody else has made, and found to be meant for HTTP/1: its descriptor and its transport, whose
+ * handshake is over. NULL: no memory, and both are closed.
+ */
+struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr, const struct addr *addr);
 /* Makes it the back end of x; posts X_BACK_READY as soon as a head may be sent. */
 void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits);
 /* What the current exchange moved; `e` is the end of a client connection. */

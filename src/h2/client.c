@@ -20,13 +20,16 @@ struct h2_client {
     uint64_t key, bound, since, requests;
     uint64_t idle_ms, send_ms;
     uint64_t heard; /* when bytes last came */
-    bool connecting, leaving;
+    const char *why; /* the handshake failed; lives as long as the transport */
+    bool connecting; /* nothing may be sent yet */
+    bool shaking;    /* ... because of TLS */
+    bool declined;   /* the backend has chosen another protocol */
+    bool leaving;
 };
 
 const size_t h2_client_size = sizeof(struct h2_client);
 
 static const struct h2_role client_role;
-static const struct end_ops client_ops;
 
 static struct h2_client *client_of(struct h2_conn *c)
 {
@@ -87,6 +90,47 @@ static void on_conn_out_timer(struct timer *t)
     h2_conn_abort(c, WHY_SEND_TIMEOUT);
 }
 
+static void tell_ready(struct h2_client *cl)
+{
+    struct list *at = cl->c.streams.next;
+    for (; at != &cl->c.streams; at = at->next) {
+        struct h2_stream *s = list_entry(at, struct h2_stream, all);
+        timer_clear(&s->out_timer);
+        if (s->end.x)
+            exchange_post(s->end.x, X_BACK_READY);
+    }
+}
+
+static void established(struct h2_client *cl)
+{
+    cl->connecting = cl->c.blocked = false;
+    tell_ready(cl);
+    h2_flush_soon(&cl->c);
+}
+
+static void shake(struct h2_client *cl)
+{
+    struct transport *tr = cl->c.tr;
+    int rc = tr->ops->handshake(tr);
+    if (rc == ERR_AGAIN)
+        return;
+    if (rc != OK) {
+        cl->why = rc == ERR_CLOSED ? "peer closed connection in SSL handshake"
+                  : rc == ERR_SYS  ? "the connection broke"
+                                   : tr->ops->why(tr);
+        h2_conn_abort(&cl->c, WHY_HANDSHAKE);
+        return;
+    }
+    cl->shaking = false;
+    cl->c.readable = true; /* what came behind the handshake is with the transport */
+    if (slice_eq(tr->ops->protocol(tr), SLICE("h2"))) {
+        established(cl);
+        return;
+    }
+    cl->declined = cl->leaving = true;
+    tell_ready(cl);
+}
+
 static void connected(struct h2_client *cl)
 {
     int err = socket_error(cl->c.io.fd);
@@ -95,22 +139,28 @@ static void connected(struct h2_client *cl)
         h2_conn_abort(&cl->c, WHY_CONNECT);
         return;
     }
-    cl->connecting = cl->c.blocked = false;
-    struct list *at = cl->c.streams.next;
-    for (; at != &cl->c.streams; at = at->next) {
-        struct h2_stream *s = list_entry(at, struct h2_stream, all);
-        timer_clear(&s->out_timer);
-        if (s->end.x)
-            exchange_post(s->end.x, X_BACK_READY);
+    if (!cl->c.tr) {
+        established(cl);
+        return;
     }
-    h2_flush_soon(&cl->c);
+    cl->shaking = true;
+    struct list *at = cl->c.streams.next;
+    for (; at != &cl->c.streams; at = at->next) { /* each has the time of a connect for this too */
+        struct h2_stream *s = list_entry(at, struct h2_stream, all);
+        set_timer(s, &s->out_timer, limits_of(s)->connect_timeout);
+    }
+    shake(cl);
 }
 
 static void on_io(struct io *io, unsigned events)
 {
     struct h2_conn *c = container_of(io, struct h2_conn, io);
     struct h2_client *cl = client_of(c);
-    if (cl->connecting && (events & (IO_OUT | IO_HUP)))
+    if (c->closed || c->failing || cl->declined)
+        ;
+    else if (cl->shaking)
+        shake(cl);
+    else if (cl->connecting && (events & (IO_OUT | IO_HUP)))
         connected(cl);
     if (events & IO_IN)
         cl->heard = loop_now(&c->w->loop);
@@ -133,37 +183,51 @@ static void greet(struct h2_conn *c)
     c->credit = 0;
 }
 
-static struct h2_client *connect_to(struct worker *w, const struct addr *addr, const struct addr *local, bool probes)
+static struct h2_client *new_client(struct worker *w, int fd, struct transport *tr)
 {
-    int fd, rc = socket_connect(addr, local, &fd);
-    if (rc != OK && rc != ERR_AGAIN)
-        return NULL;
     struct h2_client *cl = slab_take(&w->h2->clients);
-    if (cl)
-        memset(cl, 0, sizeof(*cl));
-    if (!cl || h2_conn_init(&cl->c, w, fd, NULL, &client_role, on_io) != OK) {
-        if (cl)
-            slab_give(&w->h2->clients, cl);
-        close(fd);
-        errno = ENOMEM;
+    if (!cl)
+        return NULL;
+    memset(cl, 0, sizeof(*cl));
+    if (h2_conn_init(&cl->c, w, fd, tr, &client_role, on_io) != OK) {
+        slab_give(&w->h2->clients, cl);
         return NULL;
     }
-    if (addr->sa.sa_family != AF_UNIX)
-        socket_nodelay(fd);
-    if (probes)
-        socket_keepalive(fd, true, 0, 0, 0);
     timer_init(&cl->c.timer, on_timer);
     timer_init(&cl->c.out_timer, on_conn_out_timer);
     list_add(&w->h2->backs, &cl->link);
-    cl->addr = *addr;
     cl->since = loop_now(&w->loop);
-    cl->connecting = cl->c.blocked = rc == ERR_AGAIN;
     cl->c.next_id = 1;
     cl->c.peer.max_streams = STREAMS_FIRST;
     cl->c.control_burst = CONTROL_BURST;
     cl->c.max_block = 1 << 20;
     worker_connections_add(w, 1);
     worker_count(w, COUNT_UPSTREAM_CONNECTS);
+    return cl;
+}
+
+static struct h2_client *connect_to(struct exchange *x, const struct h2_client_target *t, bool probes)
+{
+    struct worker *w = x->w;
+    int fd, rc = socket_connect(t->addr, t->local, &fd);
+    if (rc != OK && rc != ERR_AGAIN)
+        return NULL;
+    struct transport *tr = t->secure ? t->secure(x, fd, t->arg) : NULL;
+    struct h2_client *cl = t->secure && !tr ? NULL : new_client(w, fd, tr);
+    if (!cl) {
+        errno = t->secure && !tr ? EPROTO : ENOMEM;
+        transport_free(tr);
+        close(fd);
+        return NULL;
+    }
+    if (t->addr->sa.sa_family != AF_UNIX)
+        socket_nodelay(fd);
+    if (probes)
+        socket_keepalive(fd, true, 0, 0, 0);
+    cl->addr = *t->addr;
+    cl->key = t->key;
+    cl->bound = t->bound;
+    cl->connecting = cl->c.blocked = rc == ERR_AGAIN || tr;
     greet(&cl->c);
     if (io_watch(&w->loop, &cl->c.io) < 0) {
         h2_conn_close(&cl->c);
@@ -182,12 +246,11 @@ static bool has_room(const struct h2_client *cl, const struct h2_client_limits *
            loop_now(&c->w->loop) - cl->since < k->keepalive_time;
 }
 
-static struct h2_client *find(struct worker *w, uint64_t key, uint64_t bound, const struct addr *addr,
-                              const struct h2_client_limits *k)
+static struct h2_client *find(struct worker *w, const struct h2_client_target *t, const struct h2_client_limits *k)
 {
     for (struct list *at = w->h2->backs.next; at != &w->h2->backs; at = at->next) {
         struct h2_client *cl = list_entry(at, struct h2_client, link);
-        if (cl->key == key && cl->bound == bound && has_room(cl, k) && addr_eq(&cl->addr, addr))
+        if (cl->key == t->key && cl->bound == t->bound && has_room(cl, k) && addr_eq(&cl->addr, t->addr))
             return cl;
     }
     return NULL;
@@ -248,34 +311,22 @@ static void on_out_timer(struct timer *t)
     fail(s, connecting ? WHY_CONNECT_TIMEOUT : WHY_SEND_TIMEOUT, 0, NULL);
 }
 
-int h2_client_attach(struct exchange *x, uint64_t key, const struct addr *addr, const struct addr *local,
-                     uint64_t bound, const struct h2_client_limits *limits, bool *reused)
+static int attach(struct exchange *x, struct h2_client *cl, const struct h2_client_limits *limits)
 {
     struct worker *w = x->w;
     struct h2_client_limits *k = arena_new(&x->arena, struct h2_client_limits);
     struct h2_stream *s = k ? slab_take(&w->h2->streams) : NULL;
     if (!s) {
+        rest(cl);
         errno = ENOMEM;
         return ERR_SYS;
     }
     *k = *limits;
-    struct h2_client *cl = k->fresh ? NULL : find(w, key, bound, addr, k);
-    *reused = cl;
-    if (!cl)
-        cl = connect_to(w, addr, local, k->probes);
-    else
-        worker_count(w, COUNT_UPSTREAM_REUSED);
-    if (!cl) {
-        slab_give(&w->h2->streams, s);
-        return ERR_SYS;
-    }
-    cl->key = key;
-    cl->bound = bound;
     cl->requests++;
     cl->idle_ms = k->keepalive ? k->keepalive_timeout : 0;
     cl->send_ms = k->send_timeout;
     timer_clear(&cl->c.timer);
-    h2_stream_init(s, &cl->c, 0, &client_ops);
+    h2_stream_init(s, &cl->c, 0, &h2_client_ops);
     timer_init(&s->in_timer, on_in_timer);
     timer_init(&s->out_timer, on_out_timer);
     s->user = k;
@@ -285,6 +336,39 @@ int h2_client_attach(struct exchange *x, uint64_t key, const struct addr *addr, 
     else
         exchange_post(x, X_BACK_READY);
     return OK;
+}
+
+int h2_client_join(struct exchange *x, const struct h2_client_target *t, const struct h2_client_limits *limits)
+{
+    struct h2_client *cl = find(x->w, t, limits);
+    if (!cl)
+        return ERR_NOTFOUND;
+    worker_count(x->w, COUNT_UPSTREAM_REUSED);
+    return attach(x, cl, limits);
+}
+
+int h2_client_open(struct exchange *x, const struct h2_client_target *t, const struct h2_client_limits *limits)
+{
+    struct h2_client *cl = connect_to(x, t, limits->probes);
+    return cl ? attach(x, cl, limits) : ERR_SYS;
+}
+
+bool h2_client_declined(const struct end *e)
+{
+    return client_of(container_of(e, struct h2_stream, end)->c)->declined;
+}
+
+bool h2_client_give(struct end *e, struct h2_client_given *out)
+{
+    struct h2_conn *c = h2_stream_of(e)->c;
+    if (c->failing || c->io.fd < 0)
+        return false;
+    *out = (struct h2_client_given){ c->io.fd, c->tr };
+    io_unwatch(&c->w->loop, &c->io);
+    c->io.fd = -1;
+    c->tr = NULL;
+    c->closing = c->failing = true; /* it closes when those that have waited with us are gone */
+    return true;
 }
 
 struct h2_client_counts h2_client_counts(const struct end *e)
@@ -311,7 +395,7 @@ static int send_head(struct end *e, struct exchange *x)
     if (rc == OK)
         rc = h2_head_pseudo(&h, SLICE(":method"), o->method);
     if (rc == OK)
-        rc = h2_head_pseudo(&h, SLICE(":scheme"), SLICE("http"));
+        rc = h2_head_pseudo(&h, SLICE(":scheme"), s->c->tr ? SLICE("https") : SLICE("http"));
     if (rc == OK)
         rc = h2_head_pseudo(&h, SLICE(":path"), o->target);
     if (rc == OK && o->host.n)
@@ -540,6 +624,8 @@ static void failed(struct h2_stream *s, enum x_why why, enum h2_error error)
         s->untouched = true;
     if (why == WHY_CONNECT)
         fail(s, WHY_CONNECT, errno, NULL);
+    else if (why == WHY_HANDSHAKE)
+        fail(s, WHY_HANDSHAKE, 0, client_of(s->c)->why);
     else if (why == WHY_CLIENT_BODY)
         fail(s, WHY_BAD_BODY, 0, "malformed message");
     else if (why == WHY_CLIENT_CLOSED)
@@ -632,7 +718,7 @@ static const struct h2_role client_role = {
     .gone = gone,
 };
 
-static const struct end_ops client_ops = {
+const struct end_ops h2_client_ops = {
     .name = "h2 client",
     .send_head = send_head,
     .kick_out = kick_out,

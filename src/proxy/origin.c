@@ -111,6 +111,15 @@ static int origin_connection(struct exchange *x, const struct header_rules *r)
     return r->upgrade && x->req.upgrade && list_has(value, SLICE("upgrade")) ? origin_upgrade(x, r->upgrade) : OK;
 }
 
+bool origin_upgrades(struct exchange *x)
+{
+    const struct header_rules *r = x->proxy->conf->headers;
+    slice value;
+    return x->req.upgrade && r->connection && r->upgrade && x->req.body.kind == BODY_NONE &&
+           x->front->ops->switch_protocol && exchange_eval(x, &r->connection->value, &value) == OK &&
+           list_has(value, SLICE("upgrade")) && exchange_eval(x, &r->upgrade->value, &value) == OK && value.n;
+}
+
 /*
  * proxy_set_body and proxy_pass_request_body off: the back end empties a pipe of its own. The client's body, which has
  * been gathered, stays for a pass that wants it.

@@ -13,6 +13,8 @@
  * buffered whole first).
  */
 int origin_build(struct exchange *x, const struct peer *peer);
+/* Will the backend be asked to switch protocols, as far as that is known before there is a connection to it? */
+bool origin_upgrades(struct exchange *x);
 
 /*
  * What proxy_hide_header, proxy_pass_header, proxy_redirect, proxy_cookie_* and X-Accel-* do to x->resp. Once per

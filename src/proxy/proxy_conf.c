@@ -104,10 +104,6 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
     struct proxy_conf *c = conf;
     if (kind != SCOPE_LOCATION)
         return OK;
-    if (c->tls && c->http_version == 2 && c->pass.p)
-        return conf_error(cf, c->node, 0,
-                          "\"proxy_http_version 2\" is spoken in the clear only (prior knowledge) and cannot be used "
-                          "with \"https://\"");
     if (cf->spoiled)
         return pass_compile(cf, c); /* hosts that nobody knows */
     c->body_var = map_get(&cf->vars, SLICE("request_body"));
@@ -331,8 +327,10 @@ static const struct directive directives[] = {
       .def = "1.1",
       .usage = "proxy_http_version 1.0 | 1.1 | 2;",
       .doc = "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
-             "not. With 2, the requests of a worker share few connections, and the backend must speak HTTP/2 without "
-             "being asked (prior knowledge); an https:// target is refused." },
+             "not. With 2, the requests of a worker share few connections. In the clear the backend must speak HTTP/2 "
+             "without being asked (prior knowledge); with https:// it is offered HTTP/2 and HTTP/1.1 (ALPN) and chooses. "
+             "A request that asks for an upgrade goes over a connection of its own, by HTTP/1.1, which alone has such "
+             "a thing." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

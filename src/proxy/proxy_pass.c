@@ -253,10 +253,6 @@ static enum verdict select_dynamic(struct exchange *x, const struct proxy_conf *
         exchange_log(x, LEVEL_ERROR, "invalid URL prefix in \"%.*s\"", SLICE_FMT(value));
         return fail(x, 500);
     }
-    if (px->tls && c->http_version == 2) { /* never in the clear to a port of TLS */
-        exchange_log(x, LEVEL_ERROR, "\"proxy_http_version 2\" cannot be used with \"%.*s\"", SLICE_FMT(value));
-        return fail(x, 500);
-    }
     endpoint_cut(slice_from(value, scheme), &text, &uri);
     if (endpoint_parse(text, px->tls ? 443 : 80, &e, &why) != OK) {
         exchange_log(x, LEVEL_ERROR, "%s in upstream \"%.*s\"", why, SLICE_FMT(text));

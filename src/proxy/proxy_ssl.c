@@ -35,11 +35,19 @@ uint64_t proxy_ssl_key(const struct exchange *x, slice name)
     return key ? key : 1;
 }
 
-bool proxy_ssl_begin(struct exchange *x, struct h1_client *cl, slice name, slice peer, const char **why)
+struct transport *proxy_ssl_begin(struct exchange *x, int fd, slice name, slice peer, slice protocols)
 {
     const struct proxy_ssl_conf *c = exchange_conf(x, &proxy_ssl_feature);
-    cl->c.tr = tls_client_new(x->w->tls, cl->c.io.fd, &c->origin, name, peer, why);
-    return cl->c.tr != NULL;
+    const char *why;
+    struct transport *tr = tls_client_new(x->w->tls, fd, &c->origin, name, peer, &why);
+    if (tr && protocols.n && tls_client_offer(tr, protocols) != OK) {
+        transport_free(tr);
+        tr = NULL;
+        why = "no memory";
+    }
+    if (!tr)
+        exchange_log(x, LEVEL_ERROR, "no TLS to upstream: %s", why);
+    return tr;
 }
 
 #define FILE_SETTER(function, member, what)                                                   \

@@ -19,7 +19,10 @@ extern struct feature proxy_ssl_feature;
 int proxy_ssl_name(struct exchange *x, slice *name);
 /* What connections must have in common to be shared, besides their address. */
 uint64_t proxy_ssl_key(const struct exchange *x, slice name);
-/* Puts TLS on a connection that was just begun. false after posting why. */
-bool proxy_ssl_begin(struct exchange *x, struct h1_client *cl, slice name, slice peer, const char **why);
+/*
+ * TLS for a connection that was just begun. `protocols`: what is offered by ALPN, as the wire has it; empty: nothing.
+ * NULL: none could be made, and the log says why.
+ */
+struct transport *proxy_ssl_begin(struct exchange *x, int fd, slice name, slice peer, slice protocols);
 
 #endif

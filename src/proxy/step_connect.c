@@ -8,16 +8,13 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "base/map.h"
-#include "net/egress.h"
+#include "h1/client.h"
 #include "h2/client.h"
-#include "proxy/bind.h"
+#include "net/egress.h"
+#include "proxy/attach.h"
 #include "proxy/chain.h"
 #include "proxy/forward_rules.h"
-#include "proxy/forward_rules.h"
 #include "proxy/next.h"
-#include "proxy/pool.h"
-#include "proxy/proxy_ssl.h"
 #include "proxy/step.h"
 
 static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
@@ -37,93 +34,6 @@ static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
     p->last = a;
     p->tries++;
     return a;
-}
-
-/* A request that may not be sent twice, as far as is known before its method is (proxy_method), or that cannot: its
- * body is passed on as it comes. */
-static bool must_not_repeat(const struct exchange *x)
-{
-    const struct template *method = &x->proxy->conf->method;
-    bool own = !template_literal(method) || method->source.n;
-    return own || !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
-}
-
-/* `local`: where it shall come from, NULL: as the kernel likes. */
-static struct h1_client *connection_from(struct exchange *x, const struct peer *peer, const struct addr *local)
-{
-    struct proxy_exchange *p = x->proxy;
-    struct h1_client *cl = NULL;
-    uint64_t bound = local ? hash_bytes(slice_of((const char *)&local->sa, local->len), false) : 0;
-    slice name = SLICE_NONE;
-    const char *why;
-    if (unlikely(p->tls)) {
-        if (proxy_ssl_name(x, &name) != OK) {
-            errno = ENOMEM;
-            return NULL;
-        }
-        bound ^= proxy_ssl_key(x, name);
-    }
-    if (unlikely(p->chained))
-        bound ^= chain_bound(x, peer->chain);
-    while (!p->tunnel && !p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
-        if (!must_not_repeat(x) || h1_client_alive(cl))
-            break;
-        h1_client_close(cl);
-    }
-    if (cl) {
-        worker_count(x->w, COUNT_UPSTREAM_REUSED);
-        return cl;
-    }
-    cl = h1_client_connect(x->w, &peer->addr, local, p->conf->socket_keepalive);
-    if (cl)
-        cl->bound = bound;
-    if (cl && unlikely(p->tls) && !proxy_ssl_begin(x, cl, name, peer->text, &why)) {
-        exchange_log(x, LEVEL_ERROR, "no TLS to upstream: %s", why);
-        h1_client_close(cl);
-        errno = EPROTO;
-        return NULL;
-    }
-    if (cl && unlikely(p->chained) && chain_begin(x, cl, peer->chain) != OK) {
-        h1_client_close(cl);
-        errno = ENOMEM;
-        return NULL;
-    }
-    return cl;
-}
-
-/*
- * Where the connection comes from, when that is said: by a rule of the forward block, else by proxy_bind. false: it
- * cannot be begun (errno).
- */
-static bool own_address(struct exchange *x, const struct peer *peer, struct addr *out, bool *has)
-{
-    const struct proxy_bind *bind = x->proxy->conf->bind;
-    const struct forward_exchange *f = x->proxy->forward;
-    const struct addr *source = f && peer->addr.sa.sa_family != AF_UNIX ? f->source : NULL;
-    *has = false;
-    if (source && source->sa.sa_family == peer->addr.sa.sa_family) {
-        *out = *source;
-        *has = true;
-        return true;
-    }
-    if (source && f->source_only) {
-        errno = EADDRNOTAVAIL;
-        return false;
-    }
-    if (bind && bind_address(x, bind, peer, out, has) != OK) {
-        errno = ENOMEM;
-        return false;
-    }
-    return true;
-}
-
-static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
-{
-    struct addr local;
-    bool has;
-    if (likely(!x->proxy->conf->bind && !x->proxy->forward))
-        return connection_from(x, peer, NULL);
-    return own_address(x, peer, &local, &has) ? connection_from(x, peer, has ? &local : NULL) : NULL;
 }
 
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
@@ -152,60 +62,12 @@ static enum step without_socket(struct exchange *x, int err)
     return step_error(x, 500);
 }
 
-/* A stream of a connection that others use too. */
-static int attach_h2(struct exchange *x, const struct peer *peer, struct attempt *a)
+static enum step unattached(struct exchange *x, int err)
 {
-    const struct proxy_exchange *p = x->proxy;
-    const struct proxy_conf *c = p->conf;
-    const struct upstream *u = p->upstream;
-    const struct h2_client_limits limits = {
-        .connect_timeout = c->connect_timeout,
-        .send_timeout = c->send_timeout,
-        .read_timeout = c->read_timeout,
-        .head_max = c->buffer_size,
-        .fields_max = 1000,
-        .keepalive = u->keepalive,
-        .keepalive_requests = u->keepalive_requests,
-        .keepalive_timeout = u->keepalive_timeout,
-        .keepalive_time = u->keepalive_time,
-        .pass_trailers = c->pass_trailers && x->req.te_trailers,
-        .probes = c->socket_keepalive,
-        .fresh = p->race_retried,
-    };
-    struct addr local;
-    bool has;
-    if (!own_address(x, peer, &local, &has))
-        return ERR_SYS;
-    uint64_t bound = has ? hash_bytes(slice_of((const char *)&local.sa, local.len), false) : 0;
-    return h2_client_attach(x, peer->pool_key, &peer->addr, has ? &local : NULL, bound, &limits, &a->reused);
-}
-
-static bool over_h2(const struct exchange *x)
-{
-    const struct proxy_exchange *p = x->proxy;
-    return unlikely(p->conf->http_version == 2) && !p->tunnel && !p->tls && !p->chained;
-}
-
-static bool attach_h1(struct exchange *x, const struct peer *peer, struct attempt *a)
-{
-    const struct proxy_exchange *p = x->proxy;
-    struct h1_client_limits limits = {
-        .connect_timeout = p->conf->connect_timeout,
-        .send_timeout = p->conf->send_timeout,
-        .read_timeout = p->conf->read_timeout,
-        .head_max = p->conf->buffer_size,
-        .fields_max = 1000,
-        .pass_trailers = p->conf->pass_trailers && x->req.te_trailers,
-        .bare_lf = x->server->client->compat & COMPAT_BARE_LF,
-    };
-    struct h1_client *cl = connection_to(x, peer);
-    if (!cl)
-        return false;
-    if (unlikely(p->chained) && peer->chain->connect_timeout)
-        limits.connect_timeout = peer->chain->connect_timeout;
-    a->reused = cl->requests > 0;
-    h1_client_attach(cl, x, &limits);
-    return true;
+    if (is_our_lack(err))
+        return without_socket(x, err);
+    exchange_back_failed(x, WHY_CONNECT, err, NULL);
+    return step_next_upstream(x, 0);
 }
 
 static enum step begin(struct exchange *x, const struct peer *peer)
@@ -221,14 +83,7 @@ static enum step begin(struct exchange *x, const struct peer *peer)
     }
     p->peer = peer;
     x->upstream = SLICE_NONE;
-    bool attached = over_h2(x) ? attach_h2(x, peer, a) == OK : attach_h1(x, peer, a);
-    if (!attached && is_our_lack(errno))
-        return without_socket(x, errno);
-    if (!attached) {
-        exchange_back_failed(x, WHY_CONNECT, errno, NULL);
-        return step_next_upstream(x, 0);
-    }
-    return STEP_CONNECT;
+    return attach_to(x, peer, a) ? STEP_CONNECT : unattached(x, errno);
 }
 
 enum step step_connect(struct exchange *x)
@@ -238,8 +93,10 @@ enum step step_connect(struct exchange *x)
     if (x->events & X_BACK_FAILED)
         return step_next_upstream(x, 0);
     if (x->events & X_BACK_READY) {
-        if (unlikely(p->guarded) &&
-            !egress_verify(over_h2(x) ? h2_client_fd(x->back) : h1_client_of(x->back)->c.io.fd, &p->peer->addr)) {
+        int rc = attach_settle(x);
+        if (unlikely(rc != OK))
+            return rc == ERR_AGAIN ? STEP_WAIT : unattached(x, errno);
+        if (unlikely(p->guarded) && !egress_verify(attach_fd(x), &p->peer->addr)) {
             exchange_log(x, LEVEL_ALERT, "connected to another address than the one that was looked at");
             exchange_back_failed(x, WHY_CONNECT, EPERM, NULL);
             return step_next_upstream(x, 0);
@@ -339,7 +196,7 @@ void step_drop_back(struct exchange *x)
 void attempt_count(struct exchange *x)
 {
     struct attempt *a = x->proxy->last;
-    if (over_h2(x)) {
+    if (unlikely(h2_client_is(x->back))) {
         struct h2_client_counts n = h2_client_counts(x->back);
         a->bytes_sent = n.sent;
         a->bytes_received = n.received;

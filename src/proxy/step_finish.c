@@ -3,6 +3,7 @@
  */
 #include "base/attr.h"
 #include "base/err.h"
+#include "h2/client.h"
 #include "proxy/next.h"
 #include "proxy/pool.h"
 #include "proxy/spill.h"
@@ -33,7 +34,7 @@ void step_give_back(struct exchange *x)
 {
     struct proxy_exchange *p = x->proxy;
     attempt_count(x);
-    if (unlikely(p->conf->http_version == 2) && !p->tunnel && !p->tls) {
+    if (unlikely(h2_client_is(x->back))) {
         x->back->ops->finish(x->back); /* its connection is kept by the codec */
         return;
     }

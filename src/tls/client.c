@@ -240,3 +240,9 @@ struct transport *tls_client_new(struct tls_worker *w, int fd, const struct tls_
     SSL_set_connect_state(c->io.ssl);
     return &c->io.t;
 }
+
+int tls_client_offer(struct transport *t, slice protocols)
+{
+    const unsigned char *p = (const unsigned char *)protocols.p;
+    return SSL_set_alpn_protos(client_of(t)->io.ssl, p, (unsigned)protocols.n) == 0 ? OK : ERR_NOMEM;
+}

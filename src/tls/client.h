@@ -31,6 +31,8 @@ int tls_origin_finish(struct conf_ctx *cf, struct tls_origin *o);
  */
 struct transport *tls_client_new(struct tls_worker *w, int fd, const struct tls_origin *o, slice name, slice peer,
                                  const char **why);
+/* ALPN, before the handshake; each name behind a byte that says its length. OK or ERR_NOMEM. */
+int tls_client_offer(struct transport *t, slice protocols);
 
 /* For *_ssl_certificate and its kin: reads the file into the list. conf.c's readers, for tables of other rooms. */
 int tls_file_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_file **list, const char *what);

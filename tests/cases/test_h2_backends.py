@@ -260,17 +260,3 @@ class TestOrderOfFrames:
         h.allow(r"malformed message")
         assert h.get("/bad").status == 502
         assert h.get("/ok").body == b"ok"
-
-
-class TestTls:
-    def test_https_is_refused_at_load(self, hinge):
-        text = "server { listen %%port%%; location / { proxy_pass https://127.0.0.1:1; proxy_http_version 2; } }"
-        done = hinge.prepare_http(text).run("-t", check=1)
-        assert '"proxy_http_version 2" is spoken in the clear only' in done.stderr
-
-    def test_https_by_a_variable_is_not_spoken_to_in_the_clear(self, hinge, origin):
-        o = origin(lambda c, s, f: c.answer(s))
-        h = hinge.http("server { listen %%port%%; set $s https; location / { proxy_pass $s://%%origin%%; proxy_http_version 2; } }", origin=o)
-        h.allow("cannot be used with")
-        assert h.get("/").status == 500
-        assert not o.connections
