@@ -23,6 +23,7 @@
 #include "proxy/squid_block.h"
 #include "proxy/squid_log.h"
 #include "proxy/target.h"
+#include "tls/conf.h"
 
 /* ---- running ---- */
 
@@ -314,12 +315,27 @@ static void set_login(const struct http_main *m, const struct server_build *s)
     }
 }
 
+/* Whoever comes there has shown a certificate that the block's authorities have signed. */
+static bool certified(const struct server_build *s, const struct listen_line *l)
+{
+    return l->ssl && s->server->tls->verify == TLS_VERIFY_ON;
+}
+
+static bool any_certified(const struct server_build *s)
+{
+    for (const struct listen_line *l = s->listens; l; l = l->next) {
+        if (certified(s, l))
+            return true;
+    }
+    return false;
+}
+
 static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open,
                          bool squid)
 {
     int rc = OK;
     for (const struct listen_line *l = s->listens; l; l = l->next) {
-        bool stranger = open && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr);
+        bool stranger = open && !certified(s, l) && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr);
         if (stranger && squid)
             conf_warn(cf, l->node, 0, "http_access lets everybody in who reaches %.*s: this is an open proxy",
                       SLICE_FMT(l->key));
@@ -365,7 +381,7 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
             continue;
         struct forward_conf *c = conf_get(l->conf, &forward_feature);
         set_login(m, s);
-        c->ruled = has_rules(l) || c->policy->http_access.n || c->squid;
+        c->ruled = has_rules(l) || c->policy->http_access.n || c->squid || any_certified(s);
         bool unruled = !c->policy->http_access.n && !c->squid;
         bool open = everybody(l) && (unruled || fwd_rules_open(&c->policy->http_access));
         int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open, c->squid);
@@ -419,7 +435,8 @@ static const struct directive directives[] = {
           "addresses, and what egress_allow adds. Until allow, deny, auth_basic or the like say who may come in, only "
           "clients of this machine may. Its defaults differ: client_max_body_size 0, proxy_request_buffering off, "
           "proxy_read_timeout 15m, merge_slashes off, fields of answers pass as they are, and names are resolved as "
-          "the system does without resolver. auth_basic asks by 407 here." },
+          "the system does without resolver. auth_basic asks by 407 here. With listen ... ssl the proxy itself is "
+          "reached by TLS, and ssl_verify_client on is a rule too: whoever has a certificate may come in." },
     { .name = "acl",
       LINE,
       .min_args = 2,

@@ -28,9 +28,9 @@ static int own_text(struct exchange *x, slice *out)
                         "function FindProxyForURL(url, host) {\n"
                         "    if (isPlainHostName(host))\n"
                         "        return \"DIRECT\";\n"
-                        "    return \"PROXY %.*s:%u\";\n"
+                        "    return \"%s %.*s:%u\";\n"
                         "}\n",
-                        SLICE_FMT(x->req.host), port);
+                        x->client->tls ? "HTTPS" : "PROXY", SLICE_FMT(x->req.host), port);
     return out->p ? OK : ERR_NOMEM;
 }
 

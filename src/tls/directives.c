@@ -248,5 +248,6 @@ struct feature ssl_feature = {
     .directives = directives,
     .ndirectives = array_len(directives),
     .size = { [SCOPE_MAIN] = sizeof(struct tls_main), [SCOPE_SERVER] = sizeof(struct tls_conf) },
+    .forward = true,
     .finish = tls_conf_finish,
 };
