@@ -1,0 +1,317 @@
+/*
+ * What flows through a TLS transport, however it comes: in single bytes, cut anywhere, more than a peer takes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tls/test_pair.h"
+
+enum { MUCH = 1 << 20, RECORD_HEAD = 5 };
+
+/* The client's words stay in memory, and a case hands them over as it likes. */
+static void by_hand(struct pair *p)
+{
+    SSL_set_bio(p->client, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+}
+
+static void client_hears(struct pair *p)
+{
+    char buf[65536];
+    ssize_t n;
+    while ((n = recv(p->fd[1], buf, sizeof(buf), 0)) > 0)
+        assert_int_equal(BIO_write(SSL_get_rbio(p->client), buf, (int)n), n);
+}
+
+static size_t client_says(struct pair *p, char *dst, size_t cap)
+{
+    int n = BIO_read(SSL_get_wbio(p->client), dst, (int)cap);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void deliver(struct pair *p, const char *src, size_t n)
+{
+    assert_int_equal(send(p->fd[1], src, n, 0), (ssize_t)n);
+}
+
+/* Every byte of the client's flights alone: the server waits until the last one. */
+static void shake_bytewise(struct pair *p)
+{
+    char flight[8192], none[1];
+    for (int turn = 0; turn < 4 && !(p->io.done && SSL_is_init_finished(p->client)); turn++) {
+        SSL_do_handshake(p->client);
+        size_t n = client_says(p, flight, sizeof(flight));
+        for (size_t i = 0; i < n; i++) {
+            deliver(p, flight + i, 1);
+            int rc = p->io.done ? (int)tls_io_read(&p->io.t, none, 1) : tls_io_handshake(&p->io.t);
+            assert_true(rc == ERR_AGAIN || (rc == OK && i == n - 1));
+        }
+        client_hears(p);
+    }
+    assert_true(p->io.done);
+    assert_int_equal(tls_io_read(&p->io.t, none, 1), ERR_AGAIN);
+    client_hears(p);
+    SSL_do_handshake(p->client);
+    assert_true(SSL_is_init_finished(p->client));
+}
+
+static void byte_by_byte(void **state)
+{
+    static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+    for (size_t v = 0; v < 2; v++) {
+        struct pair p;
+        char wire[256], got[64];
+        introduce(&p, versions[v]);
+        by_hand(&p);
+        shake_bytewise(&p);
+        for (int turn = 0; turn < 3; turn++) {
+            assert_int_equal(SSL_write(p.client, "a request", 9), 9);
+            size_t n = client_says(&p, wire, sizeof(wire));
+            for (size_t i = 0; i < n; i++) {
+                assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_AGAIN);
+                deliver(&p, wire + i, 1);
+            }
+            assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), 9);
+            assert_memory_equal(got, "a request", 9);
+            assert_null(p.io.kept); /* an idle connection keeps nothing */
+        }
+        part(&p);
+    }
+}
+
+/* Two records cut in two at every place: what is whole is given at once, and the rest when it is. */
+static void cut_anywhere(void **state)
+{
+    struct pair p;
+    char wire[512], got[256];
+    introduce(&p, TLS1_3_VERSION);
+    by_hand(&p);
+    shake_bytewise(&p);
+    size_t cut = 0, n = 1, first;
+    for (; cut <= n; cut++) {
+        assert_int_equal(SSL_write(p.client, "0123456789", 10), 10);
+        first = client_says(&p, wire, sizeof(wire));
+        assert_int_equal(SSL_write(p.client, "abcdef", 6), 6);
+        n = first + client_says(&p, wire + first, sizeof(wire) - first);
+        deliver(&p, wire, cut);
+        ssize_t a = tls_io_read(&p.io.t, got, sizeof(got));
+        assert_int_equal(a, cut == n ? 16 : cut >= first ? 10 : ERR_AGAIN);
+        size_t have = a > 0 ? (size_t)a : 0;
+        deliver(&p, wire + cut, n - cut);
+        if (have < 16)
+            assert_int_equal(tls_io_read(&p.io.t, got + have, sizeof(got) - have), (ssize_t)(16 - have));
+        assert_memory_equal(got, "0123456789abcdef", 16);
+        assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_AGAIN);
+    }
+    part(&p);
+}
+
+static void fill(char *p, size_t n)
+{
+    uint32_t x = 12345;
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        p[i] = (char)(x >> 24);
+    }
+}
+
+/* A reader that wants little gets little, and all of it. */
+static void short_reads(void **state)
+{
+    static const size_t caps[] = { 1, 7, 1000, 16384, 70000 };
+    char *much = malloc(MUCH), *got = malloc(MUCH);
+    fill(much, MUCH);
+    for (size_t c = 0; c < sizeof(caps) / sizeof(*caps); c++) {
+        struct pair p;
+        size_t total = caps[c] == 1 ? 40000 : MUCH, sent = 0, have = 0;
+        meet(&p, TLS1_3_VERSION);
+        SSL_set_mode(p.client, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        while (have < total) {
+            size_t done;
+            if (sent < total && SSL_write_ex(p.client, much + sent, total - sent, &done) == 1)
+                sent += done;
+            ssize_t n = tls_io_read(&p.io.t, got + have, caps[c] < total - have ? caps[c] : total - have);
+            assert_true(n > 0 || n == ERR_AGAIN);
+            have += n > 0 ? (size_t)n : 0;
+        }
+        assert_memory_equal(got, much, total);
+        part(&p);
+    }
+    free(much);
+    free(got);
+}
+
+/* Reads what is there; the size of every record is noted. */
+struct record_log {
+    size_t sizes[512], n;
+};
+
+static void note_records(struct record_log *l, const unsigned char *wire, size_t n)
+{
+    size_t at = 0;
+    for (; at + RECORD_HEAD <= n && l->n < 512; l->n++) {
+        l->sizes[l->n] = (size_t)wire[at + 3] << 8 | wire[at + 4];
+        at += RECORD_HEAD + l->sizes[l->n];
+    }
+    assert_int_equal(at, n);
+}
+
+static ssize_t write_all(struct pair *p, const char *src, size_t n, int pieces)
+{
+    struct iovec iov[8];
+    size_t each = n / (size_t)pieces;
+    for (int i = 0; i < pieces; i++)
+        iov[i] = (struct iovec){ (char *)(uintptr_t)src + each * (size_t)i,
+                                 i == pieces - 1 ? n - each * (size_t)(pieces - 1) : each };
+    return tls_io_write(&p->io.t, iov, pieces, false);
+}
+
+/* A few records that a segment holds, then large ones; pieces that are smaller than a record share one. */
+static void sizes_of_records(void **state)
+{
+    struct pair p;
+    struct record_log log = { .n = 0 };
+    char *much = malloc(100000), *got = malloc(100000), *wire = malloc(200000);
+    size_t have = 0;
+    fill(much, 100000);
+    introduce(&p, TLS1_3_VERSION);
+    by_hand(&p);
+    shake_bytewise(&p);
+    assert_int_equal(write_all(&p, much, 100000, 7), 100000);
+    ssize_t n = 0, k;
+    while (tls_io_flush(&p.io.t) == ERR_AGAIN || poll(&(struct pollfd){ p.fd[1], POLLIN, 0 }, 1, 0) > 0) {
+        k = recv(p.fd[1], wire + n, (size_t)(200000 - n), 0);
+        assert_true(k > 0);
+        n += k;
+    }
+    note_records(&log, (unsigned char *)wire, (size_t)n);
+    const size_t seal = 17; /* the kind, and the tag of AES-GCM */
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(log.sizes[i], 1369 + seal);
+    for (size_t i = 4; i + 1 < log.n; i++)
+        assert_int_equal(log.sizes[i], 16384 + seal);
+    assert_int_equal(log.n, 4 + (100000 - 4 * 1369 + 16383) / 16384);
+    BIO_write(SSL_get_rbio(p.client), wire, (int)n);
+    int r;
+    while (have < 100000 && (r = SSL_read(p.client, got + have, (int)(100000 - have))) > 0)
+        have += (size_t)r;
+    assert_memory_equal(got, much, 100000);
+    part(&p);
+    free(much);
+    free(got);
+    free(wire);
+}
+
+/* A peer that does not read: what is sealed is kept, nothing more is taken, and all arrives when it reads. */
+static void blocked_writes(void **state)
+{
+    struct pair p;
+    char *much = malloc(MUCH), *got = malloc(MUCH);
+    size_t sent = 0, have = 0, refused = 0;
+    fill(much, MUCH);
+    meet(&p, TLS1_3_VERSION);
+    setsockopt(p.fd[0], SOL_SOCKET, SO_SNDBUF, &(int){ 8192 }, sizeof(int));
+    while (have < MUCH) {
+        while (sent < MUCH) {
+            ssize_t n = write_all(&p, much + sent, MUCH - sent, 3);
+            if (n < 0) {
+                assert_int_equal(errno, EAGAIN);
+                refused++;
+                assert_true(p.io.blocked && p.io.out_n <= TLS_OUT);
+                assert_int_equal(tls_io_flush(&p.io.t), ERR_AGAIN);
+                break;
+            }
+            assert_true(n > 0);
+            sent += (size_t)n;
+        }
+        int r = SSL_read(p.client, got + have, 5000);
+        if (r > 0)
+            have += (size_t)r;
+        else
+            assert_true(tls_io_flush(&p.io.t) != ERR_SYS);
+    }
+    assert_true(refused > 0);
+    assert_memory_equal(got, much, MUCH);
+    assert_int_equal(tls_io_flush(&p.io.t), OK);
+    assert_null(p.io.out); /* and nothing is kept when all is out */
+    part(&p);
+    free(much);
+    free(got);
+}
+
+/* Both ways at once: neither side's blocked output stops its input. */
+static void while_blocked(void **state)
+{
+    struct pair p;
+    char *much = malloc(MUCH), got[16];
+    fill(much, MUCH);
+    meet(&p, TLS1_3_VERSION);
+    setsockopt(p.fd[0], SOL_SOCKET, SO_SNDBUF, &(int){ 8192 }, sizeof(int));
+    while (write_all(&p, much, MUCH, 1) > 0)
+        ;
+    assert_int_equal(SSL_write(p.client, "hello", 5), 5);
+    assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), 5);
+    part(&p);
+    free(much);
+}
+
+/* The end that the protocol has, and the one that anybody on the way can make. */
+static void ends(void **state)
+{
+    struct pair p;
+    char got[16];
+    meet(&p, TLS1_3_VERSION);
+    assert_int_equal(SSL_write(p.client, "bye", 3), 3);
+    SSL_shutdown(p.client);
+    assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), 3);
+    assert_true(p.io.t.more || tls_io_read(&p.io.t, got, sizeof(got)) == ERR_CLOSED);
+    assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_CLOSED);
+    assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_CLOSED);
+    tls_io_end_write(&p.io.t);
+    assert_int_equal(tls_io_write(&p.io.t, &(struct iovec){ got, 1 }, 1, false), -1);
+    assert_int_equal(SSL_read(p.client, got, sizeof(got)), 0);
+    assert_int_equal(SSL_get_error(p.client, 0), SSL_ERROR_ZERO_RETURN);
+    part(&p);
+
+    meet(&p, TLS1_3_VERSION);
+    shutdown(p.fd[1], SHUT_WR);
+    assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_SYS);
+    assert_int_equal(errno, ECONNRESET);
+    part(&p);
+}
+
+/* What is no handshake fails it, once and for all, with a reason. */
+static void no_handshake(void **state)
+{
+    static const char *const said[] = { "GET / HTTP/1.1\r\n\r\n", "\x17\x03\x03\x00\x05hello",
+                                        "\x16\x03\x01\x00\x02\x09\x00" };
+    for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
+        struct pair p;
+        introduce(&p, TLS1_3_VERSION);
+        deliver(&p, said[i], i == 0 ? 18 : i == 1 ? 10 : 7);
+        if (i == 2)
+            deliver(&p, "\x16\x03\x01\x00\x02\x00\x00", 7);
+        assert_int_equal(tls_io_handshake(&p.io.t), ERR_SYNTAX);
+        assert_true(strlen(tls_io_why(&p.io.t)) > 5);
+        assert_false(p.io.done);
+        part(&p);
+    }
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(byte_by_byte),   cmocka_unit_test(cut_anywhere),
+        cmocka_unit_test(short_reads),    cmocka_unit_test(sizes_of_records),
+        cmocka_unit_test(blocked_writes), cmocka_unit_test(while_blocked),
+        cmocka_unit_test(ends),           cmocka_unit_test(no_handshake),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
