@@ -59,24 +59,20 @@ static void explain(struct exchange *x, const struct filter_decision *d, slice h
                        SLICE_FMT(d->rule->text));
 }
 
-/* A host that is an address is looked for as addresses are written, however the client has written it. */
 int forward_filter_decide(struct exchange *x, const struct fwd_request *v)
 {
     const struct filter_level *l = exchange_conf(x, &forward_filter_feature);
     struct forward_exchange *f = x->proxy->forward;
-    struct fwd_request own = *v;
-    char text[ADDR_TEXT_MAX], record[1024];
+    char record[1024];
     if (likely(!l->lines))
         return OK;
-    if (f->at.literal)
-        own.host = slice_of(text, addr_text_ip(text, &f->at.addr));
-    f->filter = filter_decide(l->lines->first, &own);
-    explain(x, &f->filter, own.host);
+    f->filter = filter_decide(l->lines->first, v);
+    explain(x, &f->filter, v->host);
     if (f->filter.answer == FWD_NO)
         return OK;
     if (f->filter.answer == FWD_NEED_ADDRESSES)
         return ERR_AGAIN;
-    size_t n = filter_decision_text(record, sizeof(record), &f->filter, &own);
+    size_t n = filter_decision_text(record, sizeof(record), &f->filter, v);
     f->verdict = FORWARD_BLOCKED;
     worker_count(x->w, COUNT_FILTER_BLOCKED);
     exchange_log(x, LEVEL_WARN, "%s by filter: %.*s", outcome(&f->filter), (int)n, record);

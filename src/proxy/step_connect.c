@@ -39,9 +39,11 @@ static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
 static void name_upstream(struct exchange *x, const struct peer *peer)
 {
-    if (x->proxy->chained) {
-        x->upstream =
-            arena_printf(&x->arena, "%.*s -> %.*s", SLICE_FMT(peer->chain->text), SLICE_FMT(x->proxy->forward->url));
+    const struct proxy_exchange *p = x->proxy;
+    if (p->chained) {
+        x->upstream = arena_printf(&x->arena, "%.*s -> %s%.*s%.*s", SLICE_FMT(peer->chain->text),
+                                   p->tunnel ? "" : "http://", SLICE_FMT(p->tunnel ? SLICE_NONE : p->host),
+                                   SLICE_FMT(p->target));
         return;
     }
     x->upstream = arena_printf(&x->arena, "%s://%.*s%s%.*s", x->proxy->tls ? "https" : "http", SLICE_FMT(peer->text),

@@ -125,6 +125,8 @@ class TestRules:
         h = proxy(hinge, "filter_list bad bad; filter_block bad;", bad="127.0.0.9\n")
         assert through(h, f"http://127.0.0.1:{origin.port}/").status == 200
         assert through(h, f"http://127.0.0.9:{origin.port}/").status == 403
+        assert through(h, f"http://[::ffff:127.0.0.9]:{origin.port}/").status == 403
+        assert through(h, f"http://[::ffff:7f00:1]:{origin.port}/").status == 200
 
     def test_rules_of_addresses_are_asked_by_the_dial(self, hinge, backend):
         origin = backend()
