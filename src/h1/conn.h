@@ -30,6 +30,7 @@ enum h1_body_kind { H1_BODY_NONE, H1_BODY_LENGTH, H1_BODY_CHUNKED, H1_BODY_CLOSE
 struct h1_body {
     uint8_t kind;
     bool done;                  /* whole, or none */
+    uint8_t bulk;               /* of a tunnel: how steadily it brings much at once */
     uint64_t left;              /* H1_BODY_LENGTH */
     uint64_t limit;             /* bytes of body that are allowed at most; 0: any */
     uint64_t seen;              /* body bytes so far */
@@ -83,7 +84,11 @@ struct h1_worker {
     struct h1_head head; /* for parsing; valid until the next parse */
     struct slab servers, clients;
     struct list connections; /* struct h1_server.link, all of this worker */
+    int lent[2];             /* a pipe of the kernel's for tunnels, empty between two calls; -1: not there yet */
 };
+
+/* tunnel.c: closes h1_worker.lent. */
+void h1_lent_close(struct h1_worker *w);
 
 void h1_conn_init(struct h1_conn *c, struct worker *w, int fd, const struct end_ops *ops,
                   void (*on_io)(struct io *, unsigned), void (*on_in)(struct timer *), void (*on_out)(struct timer *));

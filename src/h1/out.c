@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -264,15 +265,31 @@ static ssize_t seal_file(struct h1_conn *c, int fd, off_t at, size_t n)
     return c->tr->ops->write(c->tr, &v, 1, false);
 }
 
-/* A file piece at the front of the pipe, when nothing must go before it. */
+/* Without a transport and without framing: who sets pipe.splices has neither. */
+static ssize_t send_lent(struct h1_conn *c, int fd, size_t n)
+{
+    ssize_t sent = splice(fd, NULL, c->io.fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (sent > 0) {
+        c->out.bytes += (size_t)sent;
+        took_body(c, (size_t)sent);
+    } else if (sent == 0) {
+        errno = EPIPE;
+        return -1;
+    }
+    return sent;
+}
+
+/* A file, or what lies in the kernel, at the front of the pipe, when nothing must go before it. */
 static ssize_t send_file(struct h1_conn *c)
 {
     struct h1_out *o = &c->out;
     size_t skip;
     const struct piece *e = pipe_front(c->end.out, &skip);
-    if (!e || e->kind != PIECE_FILE || o->head.n || o->lit.n)
+    if (!e || (e->kind != PIECE_FILE && e->kind != PIECE_LENT) || o->head.n || o->lit.n)
         return 0;
     size_t n = e->n - skip;
+    if (e->kind == PIECE_LENT)
+        return send_lent(c, e->fd, n);
     if (o->framing != H1_FRAME_CLOSE && n > o->left)
         n = (size_t)o->left;
     off_t at = (off_t)(e->offset + skip);

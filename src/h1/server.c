@@ -40,6 +40,7 @@ int h1_worker_init(struct worker *w)
     slab_init(&h->servers, sizeof(struct h1_server), SERVER_BATCH);
     slab_init(&h->clients, sizeof(struct h1_client), SERVER_BATCH);
     list_init(&h->connections);
+    h->lent[0] = h->lent[1] = -1;
     w->h1 = h;
     w->tls = tls_worker_new(&w->loop);
     if (!w->tls)
@@ -137,6 +138,7 @@ void h1_worker_done(struct worker *w)
     loop_reap_now(&w->loop);
     slab_done(&h->servers);
     slab_done(&h->clients);
+    h1_lent_close(h);
     tls_worker_free(w->tls);
     w->tls = NULL;
     free(h);

@@ -1,7 +1,9 @@
 #include "http/pipe.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "http/end.h"
@@ -142,6 +144,12 @@ bool pipe_put_file(struct pipe *p, int fd, uint64_t offset, size_t n)
     return n == 0 || put(p, (struct piece){ .n = n, .offset = offset, .fd = fd, .kind = PIECE_FILE });
 }
 
+bool pipe_put_lent(struct pipe *p, int fd, size_t n)
+{
+    assert(p->splices && !p->retain && !p->queued);
+    return put(p, (struct piece){ .n = n, .fd = fd, .kind = PIECE_LENT });
+}
+
 void pipe_end(struct pipe *p, const struct fields *trailers)
 {
     assert(p->state == PIPE_OPEN);
@@ -153,6 +161,28 @@ void pipe_abort(struct pipe *p)
 {
     if (p->state == PIPE_OPEN)
         p->state = PIPE_ABORTED;
+}
+
+static bool is_loan(const struct piece *e)
+{
+    return e->kind == PIECE_LOAN || e->kind == PIECE_LENT;
+}
+
+/* The last n bytes of a loan. Those of a pipe of the kernel's are all there, or something else has read from it. */
+static bool fetch(char *dst, const struct piece *e, size_t from, size_t n)
+{
+    if (e->kind == PIECE_LOAN) {
+        memcpy(dst, e->p + from, n);
+        return true;
+    }
+    while (n) {
+        ssize_t got = read(e->fd, dst, n);
+        if (got <= 0 && !(got < 0 && errno == EINTR))
+            return false;
+        dst += got > 0 ? got : 0;
+        n -= got > 0 ? (size_t)got : 0;
+    }
+    return true;
 }
 
 /*
@@ -172,7 +202,11 @@ static int keep_loan(struct pipe *p, unsigned k, size_t hint)
     if (!b)
         return ERR_NOMEM;
     char *dst = b->data + b->len;
-    memcpy(dst, e->p + from, n);
+    if (!fetch(dst, e, from, n)) {
+        if (!joins)
+            buf_unref(b);
+        return ERR_SYS;
+    }
     b->len += n;
     if (joins) {
         last->n += n;
@@ -190,7 +224,7 @@ static int settle(struct pipe *p)
 {
     unsigned k = p->count, w;
     size_t hint = 0;
-    while (k > 0 && piece_at(p, k - 1)->kind == PIECE_LOAN) {
+    while (k > 0 && is_loan(piece_at(p, k - 1))) {
         k--;
         hint += piece_at(p, k)->n;
     }
@@ -297,7 +331,7 @@ int pipe_iov(const struct pipe *p, struct iovec *iov, int max, size_t *total)
     size_t sum = 0, skip = p->skip;
     for (unsigned k = p->done; k < p->count && n < max; k++) {
         const struct piece *e = piece_at(p, k);
-        if (e->kind == PIECE_FILE)
+        if (e->kind == PIECE_FILE || e->kind == PIECE_LENT)
             break;
         iov[n++] = (struct iovec){ (char *)e->p + skip, e->n - skip };
         sum += e->n - skip;

@@ -36,10 +36,11 @@ enum piece_kind {
     PIECE_MEM,  /* bytes that live at least as long as the exchange */
     PIECE_BUF,  /* bytes in a refcounted buffer that this piece holds a reference to */
     PIECE_FILE, /* a range of an open file that outlives the pipe */
+    PIECE_LENT, /* bytes in a pipe of the kernel's, which are the producer's as a loan is */
 };
 
 struct piece {
-    const char *p; /* not for PIECE_FILE */
+    const char *p; /* not for PIECE_FILE and PIECE_LENT */
     size_t n;
     union {
         struct buf *buf;
@@ -70,6 +71,7 @@ struct pipe {
     bool stalled;                  /* the producer waits for kick_in */
     bool discard;                  /* the consumer closed its side */
     bool retain;
+    bool splices;                   /* the consumer takes PIECE_LENT */
     bool overflow;                  /* being full is posted to the exchange, which makes room */
     bool spilling;                  /* pieces are being written to a file; the producer waits */
     uint8_t run_first, run_count;   /* which: places in the ring, as `count` counts them */
@@ -93,6 +95,12 @@ bool pipe_put(struct pipe *p, enum piece_kind kind, slice s);
 /* Puts bytes of a buffer, taking the reference over on success. */
 bool pipe_put_buf(struct pipe *p, struct buf *b, slice s);
 bool pipe_put_file(struct pipe *p, int fd, uint64_t offset, size_t n);
+/*
+ * Lends n bytes that lie in a pipe of the kernel's, where `splices` says that the consumer moves them on by splice(2);
+ * nothing else may be queued. When the push returns, that pipe is empty: what was not taken is kept in memory. Only
+ * when the consumer closed its side, or the push failed, bytes may be left in it.
+ */
+bool pipe_put_lent(struct pipe *p, int fd, size_t n);
 /* Whether another piece has a place; a pipe whose consumer has closed its side always has one. */
 static inline bool pipe_has_place(const struct pipe *p)
 {

@@ -1,6 +1,7 @@
 /* The pipe between two scripted ends: loans, back-pressure, replay, spilling, the budget. */
 #include "http/pipe.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,11 +29,26 @@ struct fixture {
     struct exchange *some;
     size_t takes;
     int kicks_out, kicks_in;
+    bool splices;
     char got[1 << 20];
     size_t ngot;
 };
 
 static struct fixture *fx;
+
+/* As an end that moves bytes on inside the kernel. false: nothing of the kind is at the front. */
+static bool splice_lent(const size_t *most)
+{
+    size_t skip;
+    const struct piece *e = pipe_front(&fx->p, &skip);
+    if (!e || e->kind != PIECE_LENT)
+        return false;
+    size_t n = e->n - skip < *most ? e->n - skip : *most;
+    assert_int_equal(read(e->fd, fx->got + fx->ngot, n), n);
+    fx->ngot += n;
+    pipe_take(&fx->p, n);
+    return true;
+}
 
 static void consume(struct end *e)
 {
@@ -41,6 +57,8 @@ static void consume(struct end *e)
     fx->kicks_out++;
     int n = pipe_iov(&fx->p, iov, PIPE_PIECES, &total);
     size_t done = 0;
+    if (fx->splices && splice_lent(&left))
+        return;
     for (int i = 0; i < n && left; i++) {
         size_t k = iov[i].iov_len < left ? iov[i].iov_len : left;
         memcpy(fx->got + fx->ngot, iov[i].iov_base, k);
@@ -660,6 +678,60 @@ static void a_ring_full_of_small_pieces_is_emptied(void **state)
     close(fd);
 }
 
+/* `takes` of ten bytes that lie in the kernel; what becomes of the others. */
+static void lend_in_kernel(size_t takes, int fds[2])
+{
+    assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+    assert_int_equal(write(fds[1], body, 10), 10);
+    fx->splices = fx->p.splices = true;
+    fx->takes = takes;
+    assert_true(pipe_put_lent(&fx->p, fds[0], 10));
+}
+
+static void what_lies_in_the_kernel_is_a_loan_too(void **state)
+{
+    for (size_t takes = 0; takes <= 10; takes++) {
+        int fds[2];
+        char c;
+        fx->ngot = 0;
+        lend_in_kernel(takes, fds);
+        assert_int_equal(pipe_push(&fx->p), PIPE_MORE);
+        assert_int_equal(fx->p.queued, 10 - takes);
+        assert_int_equal(read(fds[0], &c, 1), -1); /* empty, whoever took it */
+        fx->takes = SIZE_MAX;
+        assert_int_equal(lend("xyz"), PIPE_MORE);
+        assert_int_equal(fx->ngot, 13);
+        assert_memory_equal(fx->got, body, 10);
+        assert_memory_equal(fx->got + 10, "xyz", 3);
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
+static void a_consumer_that_closes_leaves_it_in_the_kernel(void **state)
+{
+    int fds[2];
+    lend_in_kernel(4, fds);
+    pipe_close(&fx->p);
+    assert_int_equal(pipe_push(&fx->p), PIPE_MORE);
+    assert_true(fx->p.discard && !fx->p.queued);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* Somebody else has read from it: our own fault, and never a short body. */
+static void what_is_missing_in_the_kernel_breaks_the_body(void **state)
+{
+    int fds[2];
+    char c;
+    lend_in_kernel(0, fds);
+    assert_int_equal(read(fds[0], &c, 1), 1);
+    assert_true(pipe_push(&fx->p) < 0);
+    assert_int_equal(fx->p.state, PIPE_ABORTED);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void the_budget_leaves_every_pipe_its_floor(void **state)
 {
     fx->budget.limit = 1;
@@ -699,6 +771,9 @@ int main(void)
         T(ranges_of_a_file_keep_apart),
         T(what_the_consumer_is_busy_with_stays_in_memory),
         T(a_ring_full_of_small_pieces_is_emptied),
+        T(what_lies_in_the_kernel_is_a_loan_too),
+        T(a_consumer_that_closes_leaves_it_in_the_kernel),
+        T(what_is_missing_in_the_kernel_breaks_the_body),
         T(the_budget_leaves_every_pipe_its_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

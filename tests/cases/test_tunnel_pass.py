@@ -1,11 +1,17 @@
 """CONNECT: tunnel_pass and the directives of the CONNECT module. Addresses of this machine are no client's to choose, so the cases
 name their targets as upstreams, or in the configuration."""
+import random
+import ssl
 import subprocess
+import threading
+import time
 
 import pytest
 from tools import dns
 from tools.backend import serve
-from tools.wire import answer, lines
+from tools.certs import certificate
+from tools.times import PATIENCE, wait_until
+from tools.wire import Reader, answer, lines
 
 ASK = lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443")
 
@@ -26,6 +32,30 @@ def opened(h, request=ASK, **kwargs):
     assert (res.status, res.reason) == (200, "Connection established"), res.head
     assert "Content-Length" not in res and "Transfer-Encoding" not in res and "Connection" not in res
     return c
+
+
+def sealed(h):
+    """The same over TLS."""
+    c = h.connect()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    c.sock = context.wrap_socket(c.sock)
+    c.reader = Reader(lambda: c.sock.recv(65536))
+    assert c.ask(ASK, "CONNECT").status == 200
+    return c
+
+
+def take(sock, n, pause=0):
+    """n bytes, with a rest after each read."""
+    got = bytearray()
+    while len(got) < n:
+        data = sock.recv(min(n - len(got), 1 << 17))
+        if not data:
+            break
+        got += data
+        if pause:
+            time.sleep(pause)
+    return bytes(got)
 
 
 class TestTunnels:
@@ -177,6 +207,67 @@ class TestNames:
     def test_our_own_address_is_a_loop(self, hinge, server):
         h = hinge.http(f"resolver {server} ipv6=off; egress_allow 127.0.0.0/8; server {{ listen %%port%%; tunnel_pass; }}")
         assert h.ask(self.ask(h, "origin.test", h.ports["port"]), method="CONNECT").status == 508
+
+
+class TestMuch:
+    """Megabytes, which go through the kernel when both sides are plain: not a byte may be lost or change its place."""
+    SIZE = 24 << 20
+
+    def flow(self, hinge, backend, pauses=(0, 0), rcvbuf=None, text="", scheme=""):
+        data = random.Random(7).randbytes(self.SIZE)
+        half = threading.Barrier(2)
+
+        def both(conn):
+            conn.sock.settimeout(PATIENCE * 4)
+            assert conn.sock.recv(1) == b"!"  # the client has read the head, and nothing behind it
+            sender = threading.Thread(target=lambda: [conn.sock.sendall(data[i:i + 777_777]) for i in range(0, self.SIZE, 777_777)])
+            sender.start()
+            conn.got = take(conn.sock, self.SIZE, pauses[1])
+            sender.join()
+            conn.sock.sendall(b"bye")
+            half.wait(PATIENCE * 4)
+        origin = backend(both)
+        h = hinge.http(f"server {{ listen %%port%%{scheme}; tunnel_pass {origin}; {text} }}")
+        c = opened(h, rcvbuf=rcvbuf) if not scheme else sealed(h)
+        c.sock.settimeout(PATIENCE * 4)
+        sender = threading.Thread(target=c.sock.sendall, args=(b"!" + data,))
+        sender.start()
+        got = take(c.sock, self.SIZE + 3, pauses[0])
+        sender.join()
+        half.wait(PATIENCE * 4)
+        assert got == data + b"bye"
+        wait_until(lambda: getattr(origin.connections[0], "got", None) == data, "the other direction")
+        c.close()
+        return h
+
+    def test_both_ways_at_once(self, hinge, backend):
+        self.flow(hinge, backend)
+
+    def test_readers_that_stop_now_and_then(self, hinge, backend):
+        self.flow(hinge, backend, pauses=(0.004, 0.003), rcvbuf=40_000)
+
+    def test_into_tls(self, hinge, backend):
+        self.flow(hinge, backend, scheme=" ssl", text=certificate("tunnel.test").lines)
+
+    def test_a_client_that_goes_in_the_middle(self, hinge, backend):
+        """What was on its way in the kernel belongs to nobody else's tunnel."""
+        data = random.Random(8).randbytes(4 << 20)
+
+        def pour(conn):
+            try:
+                while conn.sock.recv(1):
+                    conn.sock.sendall(data)
+            except OSError:
+                pass
+        origin = backend(pour)
+        h = hinge.http(f"server {{ listen %%port%%; tunnel_pass {origin}; }}")
+        for round in range(12):
+            with opened(h) as gone, opened(h) as stays:
+                gone.send(b"!!!!")
+                stays.send(b"!")
+                take(gone.sock, 3 << 20)
+                gone.reset() if round % 2 else gone.close()
+                assert take(stays.sock, len(data)) == data
 
 
 class TestTheModule:
