@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """bench.py - measures proxies side by side on loopback. README.md says how to read the result.
 
-    bench.py                                   hinge, nginx and HAProxy, all gates; writes docs/performance.md
+    bench.py                                   hinge, nginx and HAProxy; as a forward proxy hinge, Squid, tinyproxy and
+                                               microsocks; all gates; writes docs/performance.md
     bench.py --quick                           three scenarios, few rounds, prints only
     bench.py -p nginx,haproxy,relay-epoll -s small,post -r 5 -t 2
 
@@ -23,6 +24,8 @@ from peers import PEERS, program
 
 ROOT = os.path.abspath(f"{HERE}/../..")
 WARM_UP = 0.4   # seconds of round 0
+REVERSE = "ours,nginx,haproxy"
+FORWARD = "ours,squid,tinyproxy,microsocks"
 KEPT = ("rps", "cpu", "user", "p50", "p99", "memory", "util", "requests")
 
 
@@ -32,28 +35,29 @@ def complain(text):
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    p.add_argument("-p", "--peers", default="ours,nginx,haproxy", help="comma-separated; all known: " + ", ".join(PEERS))
-    p.add_argument("-s", "--scenarios", help="comma-separated; route, idle, idletls, or: "
-                   + ", ".join(scenarios.BY_NAME))
+    p.add_argument("-p", "--peers", help=f"comma-separated (default: {REVERSE}; for forward proxying {FORWARD}); all known: "
+                   + ", ".join(PEERS))
+    p.add_argument("-s", "--scenarios", help="comma-separated: " + ", ".join(scenarios.SPECIAL + list(scenarios.BY_NAME)))
     p.add_argument("-r", "--rounds", type=int)
     p.add_argument("-t", "--seconds", type=float)
     p.add_argument("--passes", type=int)
     p.add_argument("--routes", default="1,1000", help="numbers of host names to compare in the scenario route")
     p.add_argument("--idle", type=int, default=5000, help="idle connections to hold")
-    p.add_argument("--base", default="nginx", help="the peer that ratios in printed tables refer to")
+    p.add_argument("--base", help="the peer that ratios in printed tables refer to (default: nginx, or squid)")
     p.add_argument("--quick", action="store_true")
     p.add_argument("--write", metavar="FILE", help="put the table between the marks of FILE (default for a full run: "
                    "docs/performance.md)")
     p.add_argument("-o", "--output", metavar="FILE", help="all figures as JSON")
     a = p.parse_args()
-    full = a.scenarios is None and a.peers == p.get_default("peers") and not a.quick
+    full = a.scenarios is None and a.peers is None and not a.quick
     a.scenarios = a.scenarios.split(",") if a.scenarios else scenarios.QUICK if a.quick else scenarios.DEFAULT
     a.rounds = a.rounds or (2 if a.quick else 5)
     a.seconds = a.seconds or (0.8 if a.quick else 1.5)
     a.passes = a.passes or (2 if full else 1)
     a.write = a.write or (f"{ROOT}/docs/performance.md" if full else None)
-    a.peers = a.peers.split(",")
-    unknown = [s for s in a.scenarios if s not in scenarios.BY_NAME and s not in ("route", "idle", "idletls")]
+    a.forward = (a.peers or FORWARD).split(",")
+    a.peers = (a.peers or REVERSE).split(",")
+    unknown = [s for s in a.scenarios if s not in scenarios.BY_NAME and s not in scenarios.SPECIAL]
     unknown += [n for n in a.peers if n not in PEERS]
     if unknown:
         p.error("unknown: " + ", ".join(unknown))
@@ -106,17 +110,24 @@ def interleave(proxies, scenario, rounds, seconds):
     return result
 
 
-def measure_idle(bench, names, count, tls):
+# Of each kind of idle connection: what a peer must be able to, how it is warmed up, where and how one is opened.
+IDLE = {"idle": ({"idle"}, scenarios.WARM_UP, "PLAIN", ""),
+        "idletls": ({"idle", "tls"}, scenarios.WARM_UP_TLS, "TLS", "-S"),
+        "fwdtunnels": ({"connect"}, scenarios.WARM_UP_FORWARD, "FWD", "-t @ORIGIN@")}
+
+
+def measure_idle(bench, names, count, kind):
     """Every proxy is a fresh one: what earlier scenarios have left in its heap would serve idle connections."""
     result = {}
+    needs, warm_up, port, how = IDLE[kind]
     for name in names:
-        if "idle" not in PEERS[name]["can"] or (tls and "tls" not in PEERS[name]["can"]):
+        if not needs <= PEERS[name]["can"]:
             continue
         px = None
         try:
             px = bench.start(name)
-            px.measure(scenarios.WARM_UP_TLS if tls else scenarios.WARM_UP, 0.4)
-            size, cpu = px.idle_bytes(count, tls)
+            px.measure(warm_up, 0.4)
+            size, cpu = px.idle_bytes(count, port, how)
             result[name] = {"bytes": size, "cpu": cpu}
         except Failure as e:
             complain(f"idle {name}: {e}")
@@ -126,25 +137,33 @@ def measure_idle(bench, names, count, tls):
     return result
 
 
-def one_pass(bench, names, a):
+def groups_of(a, names, forward):
+    """(scenarios, peers, numbers of routes) that are measured with one set of running proxies."""
+    plain = [scenarios.BY_NAME[s] for s in a.scenarios if s in scenarios.BY_NAME]
+    yield [s for s in plain if not scenarios.is_forward(s.name)], names, [1]
+    yield [s for s in plain if scenarios.is_forward(s.name)], forward, [1]
+    if "route" in a.scenarios:
+        yield [scenarios.ROUTE], names, [int(n) for n in a.routes.split(",")]
+    if "fwdlist" in a.scenarios:
+        yield [scenarios.LIST], ["ours", "ours-list"], [1]
+
+
+def one_pass(bench, names, forward, a):
     """{scenario: {label: figures}}"""
     results = {}
-    plain = [scenarios.BY_NAME[s] for s in a.scenarios if s in scenarios.BY_NAME]
-    groups = [(plain, [1])] if plain else []
-    if "route" in a.scenarios:
-        groups.append(([scenarios.ROUTE], [int(n) for n in a.routes.split(",")]))
-    for group, routes in groups:
-        proxies = start_all(bench, names, routes)
+    for group, peers, routes in groups_of(a, names, forward):
+        proxies = start_all(bench, peers, routes) if group else {}
         try:
             for scenario in group:
                 results[scenario.name] = interleave(proxies, scenario, a.rounds, a.seconds)
-                report.print_scenario(scenario, results[scenario.name], a.base)
+                base = a.base or ("squid" if scenarios.is_forward(scenario.name) else "nginx")
+                report.print_scenario(scenario, results[scenario.name], base)
         finally:
             for px in proxies.values():
                 px.stop()
-    for name in ("idle", "idletls"):
+    for name in scenarios.IDLE:
         if name in a.scenarios:
-            results[name] = measure_idle(bench, names, a.idle, name == "idletls")
+            results[name] = measure_idle(bench, forward if scenarios.is_forward(name) else names, a.idle, name)
             report.print_idle(name, a.idle, results[name])
     return results
 
@@ -159,11 +178,11 @@ def main():
     try:
         bench = Bench(work)
         try:
-            names = list(present(a.peers))
+            names, forward = list(present(a.peers)), list(present(a.forward))
             for number in range(a.passes):
                 if a.passes > 1:
                     print(f"\n# pass {number + 1} of {a.passes}", flush=True)
-                passes.append(one_pass(bench, names, a))
+                passes.append(one_pass(bench, names, forward, a))
         finally:
             bench.close()
     finally:

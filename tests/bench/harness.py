@@ -164,10 +164,10 @@ class Bench:
         return dict(requests=good, errors=int(counts.group(2)), rps=good / elapsed, p50=0, p99=0, stderr="",
                     before=before, after=watch())
 
-    def hold(self, port, count, tls=False):
+    def hold(self, port, count, how):
         """A client that holds idle connections, each answered once; ends when its stdin closes."""
-        client = subprocess.Popen(pinned(CLIENT_CPU, [self.load_tool, "-i", "-c", str(count)] + (["-S"] if tls else [])
-                                         + [f"127.0.0.1:{port}", "/1k"]),
+        how = how.replace("@ORIGIN@", f"127.0.0.1:{self.backend_port}").split()
+        client = subprocess.Popen(pinned(CLIENT_CPU, [self.load_tool, "-i", "-c", str(count)] + how + [f"127.0.0.1:{port}", "/1k"]),
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if client.stdout.readline() != "ready\n":
             client.wait()
@@ -212,6 +212,9 @@ class Proxy:
             for name, size in FILES.items():
                 with open(f"{self.dir}/www/{name}", "wb") as f:
                     f.write(b"x" * size)
+        if "domains" in self.peer:
+            with open(f"{self.dir}/list", "w", encoding="ascii") as f:
+                f.writelines(f"host{i}.ads{i % 977}.example\n" for i in range(self.peer["domains"]))
         if "conf" not in self.peer:
             return
         templates = f"{HERE}/peers/{self.peer['conf']}"
@@ -261,11 +264,11 @@ class Proxy:
                       memory=memory_of(pids), util=(cpu_after - cpu) / seconds)
         return report
 
-    def idle_bytes(self, count, tls=False):
-        """(bytes of user memory an idle keep-alive connection, CPU seconds that all of them cost in a second)."""
+    def idle_bytes(self, count, port="PLAIN", how=""):
+        """(bytes of user memory an idle connection, CPU seconds that all of them cost in a second)."""
         pids = process_tree(self.process.pid)
         before = memory_of(pids)
-        client = self.bench.hold(self.ports["TLS" if tls else "PLAIN"], count, tls)
+        client = self.bench.hold(self.ports[port], count, how)
         time.sleep(0.5)
         cpu, during = cpu_of(pids)[0], memory_of(pids)
         time.sleep(1)

@@ -10,6 +10,7 @@ A peer is a dict:
   first   the port that shows that it is up, when that is not PLAIN
   source  C file under limit/ that is compiled to be the program, with its libraries
   version arguments that make it print its version
+  domains how many names the file @DIR@/list gets
 A peer whose program is absent is skipped.
 """
 import os
@@ -22,7 +23,7 @@ _NGINX = ["-p", "@DIR@", "-c", "@DIR@/nginx.conf", "-e", "@DIR@/error.log"]
 PEERS = {
     # hinge itself: BENCH_OURS, or build/hinge. `can` grows with it.
     "ours": dict(argv=["$BENCH_OURS", "-p", "@DIR@", "-c", "@DIR@/ours.conf", "-e", "@DIR@/error.log"], conf="ours",
-                 can=REVERSE | {"tls", "h2", "gzip", "routes", "static", "connect", "fwdget"}, version=["-v"]),
+                 can=REVERSE | {"tls", "h2", "gzip", "routes", "static", "connect", "fwdget", "socks"}, version=["-v"]),
     "nginx": dict(argv=["nginx"] + _NGINX, conf="nginx", can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "static"},
                   version=["-v"]),
     "nginx-new": dict(argv=["$BENCH_NGINX_NEW"] + _NGINX, conf="nginx", version=["-v"],
@@ -38,7 +39,7 @@ PEERS = {
     "h2o-new": dict(argv=["$BENCH_H2O_NEW", "-c", "@DIR@/h2o.conf"], conf="h2o-new",
                     can=REVERSE | {"tls", "h2", "gzip", "routes", "connect"}),
     "squid": dict(argv=["squid", "-N", "-n", "bench@ID@", "-f", "@DIR@/squid.conf"], conf="squid",
-                  can=REVERSE | {"cache", "fwdget", "connect"}),
+                  can=REVERSE | {"cache", "fwdget", "connect"}, version=["-v"]),
     "varnish": dict(argv=["varnishd", "-F", "-n", "@DIR@/v", "-f", "@DIR@/default.vcl", "-s", "malloc,256m",
                           "-a", "p=127.0.0.1:@PLAIN@", "-a", "c=127.0.0.1:@CACHE@", "-a", "g=127.0.0.1:@GZIP@",
                           "-p", "listen_depth=4096", "-p", "timeout_idle=300", "-p", "thread_pools=1",
@@ -50,8 +51,13 @@ PEERS = {
     "apache": dict(argv=["apache2", "-X", "-DFOREGROUND", "-f", "@DIR@/apache.conf"], conf="apache", prep=["cache"],
                    can=(REVERSE - {"growth"}) | {"tls", "h2", "cache", "gzip", "fwdget", "connect"}),
     "tinyproxy": dict(argv=["tinyproxy", "-d", "-c", "@DIR@/tinyproxy.conf"], conf="tinyproxy", first="FWD",
-                      can={"fwdget", "connect"}),
+                      can={"fwdget", "connect"}, version=["-v"]),
+    "microsocks": dict(argv=["microsocks", "-i", "127.0.0.1", "-p", "@FWD@"], first="FWD", can={"socks"}),
 }
+
+# The forward proxy with a list that nothing stands in that anybody asks for: `domains` lines in @DIR@/list.
+PEERS["ours-list"] = dict(PEERS["ours"], can={"fwdget"}, domains=1000000, version=None,
+                          sub=[("connect_ports all;", "connect_ports all; filter_list ads @DIR@/list; filter_block ads;")])
 
 # The floor: minimal relays (limit/), and the origin itself for a cache hit.
 _EPOLL = dict(argv=["@PROGRAM@", "@PLAIN@", "@BACKEND@"], can=REVERSE, source=("relay_epoll.c", []))

@@ -15,7 +15,7 @@ from peers import PEERS, program
 BEGIN = "<!-- bench: begin -->"
 END = "<!-- bench: end -->"
 OURS = "ours"
-NAMES = {"ours": "hinge", "nginx": "nginx", "haproxy": "HAProxy"}
+NAMES = {"ours": "hinge", "nginx": "nginx", "haproxy": "HAProxy", "squid": "Squid"}
 
 
 def print_scenario(scenario, results, base):
@@ -37,7 +37,7 @@ def print_scenario(scenario, results, base):
 
 
 def print_idle(name, count, results):
-    print(f"\n## {name}: {count} idle keep-alive connections")
+    print(f"\n## {name}: {count} idle {'tunnels' if name == 'fwdtunnels' else 'keep-alive connections'}")
     for label, m in results.items():
         print(f"{label:14s} {m['bytes']:8.0f} B/connection, {m['cpu'] * 1000:.0f} ms CPU a second", flush=True)
 
@@ -139,9 +139,30 @@ def route_lines(passes, routes, peers):
     return lines
 
 
+def list_lines(passes):
+    """What a list costs: CPU a request, and memory."""
+    growth, memory = [], []
+    for p in passes:
+        a, b = (p["fwdlist"].get(n) for n in (OURS, "ours-list"))
+        good = a and b and a["cpu"] and not a["errors"] + b["errors"]
+        growth.append(b["cpu"] / a["cpu"] if good else None)
+        memory.append((b["memory"] - a["memory"]) / 1024 if good else None)
+    lines = [row("a list of a million domains", "measured", "gate (goal)", "result"), row("---", "---:", "---", "---")]
+    for title, values, gate, shown in (
+            ("CPU a request, more", growth, scenarios.LIST_GATE, lambda v: f"{(v - 1) * 100:+.1f} %"),
+            ("memory", memory, scenarios.LIST_MB_GATE, lambda v: f"{v:.0f} MB")):
+        lines.append(row(title, " / ".join("-" if v is None else shown(v) for v in values), f"{shown(gate.least)} ({shown(gate.goal)})",
+                         judge(values, gate.least, gate.goal, at_most=True)))
+    return lines
+
+
+IDLE_LINES = {"idle": ("idle connection", scenarios.IDLE_GATE), "idletls": ("idle TLS connection", scenarios.IDLE_TLS_GATE),
+              "fwdtunnels": ("idle tunnel", scenarios.TUNNEL_GATE)}
+
+
 def idle_lines(passes, peers, name="idle"):
-    gate = scenarios.IDLE_GATE if name == "idle" else scenarios.IDLE_TLS_GATE
-    lines = [row("idle connection" if name == "idle" else "idle TLS connection", "bytes of user memory", "gate (goal)", "result"), row("---", "---:", "---", "---")]
+    title, gate = IDLE_LINES[name]
+    lines = [row(title, "bytes of user memory", "gate (goal)", "result"), row("---", "---:", "---", "---")]
     for peer in [OURS] + [p for p in peers if over_passes(passes, name, p, "bytes")]:
         sizes = over_passes(passes, name, peer, "bytes")
         ours = peer == OURS
@@ -160,7 +181,7 @@ def first_match(path, pattern):
 
 
 def version(peer):
-    if not program(peer) or "version" not in PEERS[peer]:
+    if not program(peer) or not PEERS[peer].get("version"):
         return None
     done = subprocess.run([program(peer)] + PEERS[peer]["version"], capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip()
@@ -170,7 +191,7 @@ def version(peer):
 def facts(a):
     cpu = first_match("/proc/cpuinfo", r"^model name\s*:\s*(.*)$")
     system = first_match("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)')
-    peers = [v for v in map(version, a.peers) if v]
+    peers = [v for v in map(version, dict.fromkeys(a.peers + a.forward)) if v]
     return (f"Measured {datetime.date.today().isoformat()} on {cpu} ({os.cpu_count()} processors visible), Linux "
             f"{os.uname().release}, {system}: {'; '.join(peers)}. {a.passes} pass{'es' if a.passes > 1 else ''} of {a.rounds} "
             f"rounds of {a.seconds:g} s; CPU in microseconds a request.")
@@ -179,18 +200,22 @@ def facts(a):
 def page(passes, a):
     """The whole result as Markdown."""
     measured = [s for s in a.scenarios if any(s in p for p in passes)]
-    peers = [p for p in a.peers if p != OURS and any(p in label for r in passes[0].values() for label in r)]
-    named = [s for s in measured if s in scenarios.BY_NAME]
     out = [facts(a), ""]
-    if named:
-        out += cpu_table(passes, named, peers) + [""]
-    if "route" in measured:
-        out += route_lines(passes, a.routes, peers) + [""]
-    for name in ("idle", "idletls"):
-        if name in measured:
-            out += idle_lines(passes, peers, name) + [""]
-    if named:
-        out += load_table(passes, named, peers) + [""]
+    for names, wanted in (([s for s in measured if not scenarios.is_forward(s)], a.peers), ([s for s in measured if scenarios.is_forward(s)], a.forward)):
+        labels = [label for name in names for label in passes[0].get(name, {})]
+        peers = [p for p in wanted if p != OURS and any(p in label for label in labels)]
+        named = [s for s in names if s in scenarios.BY_NAME]
+        if named:
+            out += cpu_table(passes, named, peers) + [""]
+        if "route" in names:
+            out += route_lines(passes, a.routes, peers) + [""]
+        if "fwdlist" in names:
+            out += list_lines(passes) + [""]
+        for name in scenarios.IDLE:
+            if name in names:
+                out += idle_lines(passes, peers, name) + [""]
+        if named:
+            out += load_table(passes, named, peers) + [""]
     return "\n".join(out)
 
 

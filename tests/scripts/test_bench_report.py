@@ -50,7 +50,7 @@ def test_a_scenario_is_as_good_as_its_worst_gate():
 
 
 def page(data, names, routes="1,1000"):
-    a = argparse.Namespace(scenarios=names, peers=["ours", "nginx", "haproxy"], passes=len(data), rounds=1, seconds=1,
+    a = argparse.Namespace(scenarios=names, peers=["ours", "nginx", "haproxy"], forward=["ours", "squid"], passes=len(data), rounds=1, seconds=1,
                            routes=routes)
     return report.page(data, a)
 
@@ -85,6 +85,25 @@ def test_idle():
     assert line(page(data, ["idle"]), "hinge") == "| hinge | 700 | 1000 (600) | met |"
 
 
+def test_forward_proxies_have_a_table_of_their_own():
+    data = [{"small": {"ours": run(10), "nginx": run(13), "haproxy": run(13)}, "fwdget": {"ours": run(10), "squid": run(45)}}]
+    text = page(data, ["small", "fwdget"])
+    assert line(text, scenarios.BY_NAME["fwdget"].title).endswith("| 4.00 Squid (4.80) | met |")
+    assert "nginx" not in line(text, scenarios.BY_NAME["fwdget"].title) and "Squid" not in line(text, scenarios.BY_NAME["small"].title)
+
+
+@pytest.mark.parametrize("cpu,memory,verdicts", [(10.05, 30, ["met, goal too"] * 2), (10.15, 50, ["met"] * 2), (10.3, 70, ["missed"] * 2)])
+def test_a_list(cpu, memory, verdicts):
+    data = [{"fwdlist": {"ours": run(10), "ours-list": dict(run(cpu), memory=1 + memory * 1024)}}]
+    text = page(data, ["fwdlist"])
+    assert [line(text, t).split("|")[-2].strip()
+            for t in ("CPU a request, more", "memory")] == verdicts
+
+
+def test_idle_tunnels():
+    assert line(page([{"fwdtunnels": {"ours": {"bytes": 1900.0, "cpu": 0}}}], ["fwdtunnels"]), "hinge") == "| hinge | 1900 | 2048 (1536) | met |"
+
+
 def test_write_between_marks(tmp_path):
     doc = tmp_path / "performance.md"
     doc.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
@@ -97,7 +116,7 @@ def test_write_between_marks(tmp_path):
 
 
 def test_every_gate_names_a_known_scenario():
-    assert set(scenarios.DEFAULT) - {"route", "idle", "idletls"} <= set(scenarios.BY_NAME)
+    assert set(scenarios.DEFAULT) - set(scenarios.SPECIAL) <= set(scenarios.BY_NAME)
     assert set(scenarios.QUICK) <= set(scenarios.BY_NAME)
 
 

@@ -9,6 +9,7 @@
  *     -b N       POST a body of N bytes
  *     -a AUTH    absolute form: GET http://AUTH/PATH (plain forward proxy)
  *     -t AUTH    CONNECT AUTH first, then talk to the origin in the tunnel
+ *     -5         with -t IP:PORT: by SOCKS 5 instead of CONNECT
  *     -H HOST    Host (default bench.test); a "%d" in it is the number of the connection modulo -R
  *     -R N       see -H (default 1)
  *     -z         send Accept-Encoding: gzip
@@ -77,7 +78,7 @@ struct conn {
 
 static struct {
     int conns;
-    bool new_conn, tls, resume, gzip, hold;
+    bool new_conn, tls, resume, gzip, hold, socks;
     long routes;
     double seconds;
     uint64_t limit;
@@ -97,6 +98,7 @@ static struct conn *conns;
 static SSL_CTX *tls_ctx;
 static SSL_SESSION *session;
 static char tunnel_request[256];
+static size_t tunnel_request_len;
 static char *body;
 static uint32_t latency[32][HIST_BITS]; /* log-linear: row e holds microseconds >> e */
 
@@ -388,9 +390,28 @@ static bool on_connected(struct conn *c)
     return true;
 }
 
+enum { SOCKS_HELLO = 3, SOCKS_WELCOME = 2, SOCKS_REPLY = 10 };
+
+/* How much of the request may be sent: SOCKS waits for an answer to its greeting. */
+static size_t tunnel_part(const struct conn *c)
+{
+    return opt.socks && c->head_len < SOCKS_WELCOME ? SOCKS_HELLO : tunnel_request_len;
+}
+
+/* 1: the tunnel stands; 0: more is to come; -1: it was refused. */
+static int tunnel_answer(struct conn *c)
+{
+    const char *h = c->head;
+    if (!opt.socks)
+        return read_head(c);
+    if (c->head_len < SOCKS_WELCOME + SOCKS_REPLY)
+        return c->head_len < SOCKS_WELCOME || (h[0] == 5 && h[1] == 0) ? 0 : -1;
+    return c->head_len == SOCKS_WELCOME + SOCKS_REPLY && h[2] == 5 && h[3] == 0 ? 1 : -1;
+}
+
 static bool on_tunnel(struct conn *c)
 {
-    size_t total = strlen(tunnel_request);
+    size_t total = tunnel_part(c);
     bool write = c->sent < total;
     ssize_t n = write ? send(c->fd, tunnel_request + c->sent, total - c->sent, MSG_NOSIGNAL)
                       : recv(c->fd, c->head + c->head_len, HEAD_SIZE - c->head_len, 0);
@@ -407,7 +428,7 @@ static bool on_tunnel(struct conn *c)
         return true;
     }
     c->head_len += (size_t)n;
-    int r = read_head(c);
+    int r = tunnel_answer(c);
     if (r == 0)
         return true;
     if (r < 0)
@@ -551,14 +572,14 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: load [-c N] [-s SEC] [-n N] [-k] [-b N] [-a AUTH] [-t AUTH] [-H HOST] [-R N] [-z] [-S] [-r] "
-            "[-i] IP:PORT PATH\n");
+            "[-i] [-5] IP:PORT PATH\n");
     return 2;
 }
 
 static bool read_options(int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "c:s:n:kb:a:t:H:R:zSri")) != -1) {
+    while ((o = getopt(argc, argv, "c:s:n:kb:a:t:H:R:zSri5")) != -1) {
         switch (o) {
         case 'c':
             opt.conns = (int)strtol(optarg, NULL, 10);
@@ -599,6 +620,9 @@ static bool read_options(int argc, char **argv)
         case 'i':
             opt.hold = true;
             break;
+        case '5':
+            opt.socks = true;
+            break;
         default:
             return false;
         }
@@ -636,6 +660,28 @@ static void host_of(char *out, size_t size, long number)
         snprintf(out, size, "%.*s%ld%s", (int)(at - host), host, number, at + 2);
     else
         snprintf(out, size, "%s", host);
+}
+
+static bool prepare_tunnel(void)
+{
+    static const unsigned char hello[] = { 5, 1, 0, 5, 1, 0, 1 };
+    struct in_addr ip;
+    char text[64];
+    unsigned port;
+    if (!opt.socks) {
+        tunnel_request_len =
+            (size_t)snprintf(tunnel_request, sizeof(tunnel_request),
+                             "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load/1\r\n\r\n", opt.tunnel, opt.tunnel);
+        return tunnel_request_len < sizeof(tunnel_request);
+    }
+    if (sscanf(opt.tunnel, "%63[^:]:%u", text, &port) != 2 || port > 65535 || inet_pton(AF_INET, text, &ip) != 1)
+        return false;
+    memcpy(tunnel_request, hello, sizeof(hello));
+    memcpy(tunnel_request + sizeof(hello), &ip, 4);
+    tunnel_request[sizeof(hello) + 4] = (char)(port >> 8);
+    tunnel_request[sizeof(hello) + 5] = (char)port;
+    tunnel_request_len = sizeof(hello) + 6;
+    return true;
 }
 
 static void prepare_request(struct conn *c, int number, const char *path)
@@ -723,9 +769,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (opt.tls)
         tls_prepare();
-    if (opt.tunnel)
-        snprintf(tunnel_request, sizeof(tunnel_request),
-                 "CONNECT %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: load/1\r\n\r\n", opt.tunnel, opt.tunnel);
+    if (opt.tunnel && !prepare_tunnel())
+        return usage();
     body = malloc(opt.post + 1);
     conns = calloc((size_t)opt.conns, sizeof(*conns));
     if (!body || !conns)
