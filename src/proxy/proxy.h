@@ -172,6 +172,7 @@ struct proxy_exchange {
     uint64_t deadline;                  /* of proxy_next_upstream_timeout; 0: none */
     const struct response *intercepted; /* an answer that error_page has replaced, for $upstream_http_; or NULL */
     slice accel_redirect;               /* X-Accel-Redirect of the answer; empty: none */
+    struct tunnel_life *life;           /* of a tunnel with tunnel_lifetime; else NULL */
     bool tls;                           /* https:// */
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */

@@ -3,10 +3,47 @@
  * The client gets the answer's head, and from then on both pipes carry bytes, from end to end without this step, until
  * both directions are closed or one side breaks. What the client has sent behind its CONNECT waited unread until now.
  */
+#include "base/attr.h"
 #include "base/err.h"
 #include "http/pipe.h"
 #include "proxy/next.h"
 #include "proxy/step.h"
+#include "proxy/tunnel_pass.h"
+
+/* The time after which a tunnel ends whatever moves in it. In the exchange's arena. */
+struct tunnel_life {
+    struct x_hold hold;
+    struct timer timer;
+    struct exchange *x;
+    bool over;
+};
+
+static void life_over(struct timer *t)
+{
+    struct tunnel_life *l = container_of(t, struct tunnel_life, timer);
+    l->over = true;
+    exchange_post(l->x, X_WAKE);
+}
+
+static void life_end(struct x_hold *h, struct exchange *x)
+{
+    timer_drop(&x->w->loop, &container_of(h, struct tunnel_life, hold)->timer);
+    exchange_unhold(x, h);
+}
+
+static int life_begin(struct exchange *x)
+{
+    uint64_t ms = x->proxy->tunnel ? tunnel_lifetime(x) : 0;
+    struct tunnel_life *l = ms ? arena_new(&x->arena, struct tunnel_life) : NULL;
+    if (!l)
+        return ms ? ERR_NOMEM : OK;
+    l->x = x;
+    timer_init(&l->timer, life_over);
+    timer_set(&x->w->loop, &l->timer, ms);
+    exchange_hold(x, &l->hold, life_end);
+    x->proxy->life = l;
+    return OK;
+}
 
 /* Both directions wait in as much memory as one buffer (nginx: the same one); what flows waits in none. */
 static void size_pipes(struct exchange *x)
@@ -32,7 +69,9 @@ static enum step begin(struct exchange *x)
         return s;
     x->events &= ~(uint32_t)(X_FRONT_BODY | X_BACK_SENT | X_BACK_SWITCHED);
     size_pipes(x);
-    int rc = deliver_own_fields(x) ? front->ops->switch_protocol(front, x) : ERR_NOMEM;
+    int rc = deliver_own_fields(x) ? life_begin(x) : ERR_NOMEM;
+    if (rc == OK)
+        rc = front->ops->switch_protocol(front, x);
     if (rc == OK)
         rc = back->ops->switch_protocol(back, x);
     if (rc < 0) {
@@ -72,6 +111,11 @@ enum step step_tunnel(struct exchange *x)
     }
     if ((x->events & X_BACK_FAILED) && x->ended == END_NONE)
         back_failed(x);
+    if (x->proxy->life && x->proxy->life->over && x->ended == END_NONE) {
+        exchange_log(x, LEVEL_INFO, "the tunnel has stood for tunnel_lifetime");
+        x->events |= X_FRONT_SENT; /* nothing is waited for any more */
+        return step_end(x, END_DONE);
+    }
     bool front = x->events & X_FRONT_SENT, back = x->events & X_BACK_SENT;
     if (front && (back || x->ended != END_NONE))
         return STEP_FINISH;

@@ -17,10 +17,16 @@ struct tunnel_conf {
     const struct proxy_bind *connect_bind; /* proxy_connect_bind */
     struct template address;               /* proxy_connect_address; empty: where the request says */
     bool module;                           /* proxy_connect, and not tunnel_pass */
+    uint64_t lifetime;                     /* of a tunnel; 0: any */
     uint64_t connect_timeout, data_timeout, read_timeout, send_timeout; /* proxy_connect_*_timeout; 0: tunnel_* holds */
 };
 
 /* ---- running ---- */
+
+uint64_t tunnel_lifetime(struct exchange *x)
+{
+    return ((const struct tunnel_conf *)exchange_conf(x, &tunnel_feature))->lifetime;
+}
 
 static enum verdict fail(struct exchange *x, unsigned status)
 {
@@ -180,6 +186,15 @@ static const struct directive directives[] = {
          "How long connecting may take; then the next address, or 504."),
     TIME("tunnel_read_timeout", proxy.read_timeout, "60s", "How long a tunnel in which nothing moves is kept."),
     TIME("tunnel_send_timeout", proxy.send_timeout, "60s", "How long the peer may take nothing of what waits for it."),
+    { .name = "tunnel_lifetime",
+      .contexts = EVERYWHERE | CONF_FORWARD,
+      ONE,
+      .type = CONF_MSEC,
+      AT(lifetime),
+      .def = "0",
+      .usage = "tunnel_lifetime TIME;",
+      .doc = "How long a tunnel (by CONNECT or SOCKS) may stand, however much moves in it; 0: as long as it is not "
+             "silent for too long. At its end both sides are closed." },
     { .name = "tunnel_buffer_size",
       .contexts = EVERYWHERE,
       ONE,

@@ -9,4 +9,7 @@
 
 extern struct feature tunnel_feature;
 
+/* How long a tunnel may stand, in ms; 0: as long as something moves in it. */
+uint64_t tunnel_lifetime(struct exchange *x);
+
 #endif

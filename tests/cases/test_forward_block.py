@@ -78,6 +78,23 @@ def test_host_of_a_tunnel_says_nothing(hinge, backend):
             assert c.response("CONNECT").status == 200
 
 
+def test_tunnels_have_their_time(hinge, backend):
+    def hang(conn):
+        conn.hang()
+    origin = backend(hang)
+    h = proxy(hinge, f"connect_ports {origin.port}; tunnel_lifetime 300ms;")
+    with h.connect() as c:
+        assert c.ask(lines(f"CONNECT 127.0.0.1:{origin.port} HTTP/1.1", "Host: a"), "CONNECT").status == 200
+        assert c.all_bytes() == b""
+    h.wait_log("the tunnel has stood for tunnel_lifetime")
+    with h.connect() as c:
+        ip = bytes([127, 0, 0, 1]) + origin.port.to_bytes(2, "big")
+        assert c.send(b"\5\1\0").exactly(2) == b"\5\0"
+        assert c.send(b"\5\1\0\1" + ip).exactly(10)[:2] == b"\5\0"
+        assert c.all_bytes() == b""
+    h.wait_log("the tunnel has stood for tunnel_lifetime", 2)
+
+
 def test_a_loop_ends_at_the_first_turn(hinge):
     h = proxy(hinge)
     assert through(h, f"http://127.0.0.1:{h.ports['port']}/").status == 508

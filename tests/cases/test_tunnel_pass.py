@@ -11,7 +11,7 @@ from tools import dns
 from tools.backend import serve
 from tools.certs import certificate
 from tools.times import PATIENCE, wait_until
-from tools.wire import Reader, answer, lines
+from tools.wire import Ended, Reader, answer, lines
 
 ASK = lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443")
 
@@ -207,6 +207,35 @@ class TestNames:
     def test_our_own_address_is_a_loop(self, hinge, server):
         h = hinge.http(f"resolver {server} ipv6=off; egress_allow 127.0.0.0/8; server {{ listen %%port%%; tunnel_pass; }}")
         assert h.ask(self.ask(h, "origin.test", h.ports["port"]), method="CONNECT").status == 508
+
+
+class TestLifetime:
+    def test_however_much_moves(self, hinge, backend):
+        h = site(hinge, backend(shout), "tunnel_pass origin; tunnel_lifetime 500ms;")
+        with opened(h) as c:
+            began, n = time.monotonic(), 0
+            with pytest.raises((Ended, OSError)):
+                while time.monotonic() < began + PATIENCE:
+                    assert c.send(b"abc").exactly(3) == b"ABC"
+                    n += 1
+                    time.sleep(0.01)
+            assert n > 3 and time.monotonic() - began > 0.4
+        h.wait_log("the tunnel has stood for tunnel_lifetime")
+
+    def test_one_that_ends_before(self, hinge, backend):
+        h = site(hinge, backend(shout), "tunnel_pass origin; tunnel_lifetime 300ms;")
+        for _ in range(5):
+            with opened(h) as c:
+                assert c.send(b"abc").exactly(3) == b"ABC"
+                c.half_close().assert_closed()
+        time.sleep(0.5)
+        assert "tunnel_lifetime" not in h.log
+
+    def test_silent_ones_too(self, hinge, backend):
+        h = site(hinge, backend(shout), "tunnel_pass origin; tunnel_lifetime 300ms;")
+        with opened(h) as c:
+            assert c.all_bytes() == b""
+        h.wait_log("the tunnel has stood for tunnel_lifetime")
 
 
 class TestMuch:
