@@ -278,9 +278,8 @@ class TestStreamNumbers:
     def test_window_of_a_stream_exceeded(self, site):
         h = site(server="http2_body_preread_size 1k;", script=hang)
         with H2(h.address) as c:
-            s = c.headers(request("/", "POST"), end=False)
-            c.data(s, b"x" * 2000, end=False)
-            assert c.answer(s).reset == h2.FLOW_CONTROL_ERROR
+            c.send(frame(h2.HEADERS, 4, 1, c.encoder.encode(request("/", "POST"))) + frame(h2.DATA, 0, 1, b"x" * 2000))  # before the window grows
+            assert c.answer(1).reset == h2.FLOW_CONTROL_ERROR
 
     def test_no_preface(self, site):
         h = site()
