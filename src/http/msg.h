@@ -96,6 +96,7 @@ struct request {
     uint8_t minor;     /* HTTP/1.minor; other protocols count as 1 */
     uint8_t major;     /* 2 of HTTP/2; 0: HTTP/1 */
     uint8_t socks;     /* 4 or 5: it came by SOCKS of that version; 0: by HTTP */
+    bool udp;          /* of SOCKS: datagrams shall be relayed; `target` is where they will come from */
     bool login;        /* of SOCKS: no target yet, only whether this name and password let in */
     bool has_query;    /* the target has a '?' */
     bool path_changed; /* raw_path had dot segments or merged slashes: the normal form goes out instead */

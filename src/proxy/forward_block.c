@@ -23,6 +23,7 @@
 #include "proxy/squid_block.h"
 #include "proxy/squid_log.h"
 #include "proxy/target.h"
+#include "proxy/udp_relay.h"
 #include "tls/conf.h"
 
 /* ---- running ---- */
@@ -59,7 +60,7 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
         return "no access rule lets in clients of other hosts";
     if (!c->ruled)
         exchange_trace(x, NULL, "no access rule stands here: clients of this machine may come in");
-    if (r->login)
+    if (r->login || r->udp)
         return NULL;
     *status = 400;
     if (r->host_differs && r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
@@ -108,6 +109,19 @@ static enum verdict choose_way(struct exchange *x, const struct endpoint *e)
     }
 }
 
+/* UDP ASSOCIATE of SOCKS. */
+static enum verdict associate(struct exchange *x, const struct forward_conf *c, const struct proxy_conf *pc)
+{
+    const struct endpoint none = { .text = SLICE("") };
+    if (!c->udp_destinations)
+        return refuse(x, 405, "datagrams are not relayed");
+    if (proxy_begin(x, pc) != OK || forward_begin(x, c, &none) != OK ||
+        reply_set(x, 200, SLICE_NONE, SLICE_NONE, false) != OK)
+        return VERDICT_DROP;
+    int rc = udp_relay_begin(x, c);
+    return rc == OK ? VERDICT_REPLY : fail(x, rc == ERR_UNSUPPORTED ? 405 : 500);
+}
+
 static enum verdict forward_select(struct exchange *x, const void *conf)
 {
     const struct forward_conf *c = conf;
@@ -124,6 +138,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
         return refuse(x, status, why);
     if (x->req.login) /* its name and password were good, or nobody asks for them */
         return reply_set(x, 204, SLICE_NONE, SLICE_NONE, false) == OK ? VERDICT_REPLY : VERDICT_DROP;
+    if (x->req.udp)
+        return associate(x, c, pc);
     bool connect = x->req.form == TARGET_AUTHORITY;
     if (!connect && x->req.form != TARGET_ABSOLUTE)
         return own_request(x, c);
@@ -484,6 +500,16 @@ static const struct directive directives[] = {
       .def = "1-24 26-65535",
       .usage = "socks_ports all | PORT | PORT-PORT ...;",
       .doc = "The ports that SOCKS clients may ask for: all but that of mail by default. Others are refused (reply 2)." },
+    { .name = "socks_udp_destinations",
+      HERE(udp_destinations),
+      .type = CONF_NUM,
+      .max = 4096,
+      .def = "256",
+      .usage = "socks_udp_destinations NUMBER;",
+      .doc = "How many destinations the datagrams of one SOCKS client's association may have at a time. One that was "
+             "not used for 10 seconds makes room for another. 0: UDP ASSOCIATE is refused (reply 7). Each destination "
+             "is decided as that of a tunnel is, by socks_ports, rules and guard; an association in which no datagram "
+             "passes for proxy_read_timeout ends." },
     { .name = "hiding",
       HERE(hiding),
       .type = CONF_ENUM,

@@ -14,6 +14,7 @@ enum hiding { HIDING_TRANSPARENT, HIDING_ANONYMOUS, HIDING_ELITE };
 struct forward_conf {
     struct port_list connect_ports, socks_ports;
     const struct conf_node *ports_line, *socks_line; /* of each; NULL: the default */
+    uint64_t udp_destinations; /* of one association; 0: there is none */
     uint32_t hiding; /* enum hiding */
     bool allow_open;
     const struct pac *pac; /* NULL: none is served */

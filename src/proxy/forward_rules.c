@@ -106,6 +106,12 @@ void forward_view(struct exchange *x, struct fwd_request *v)
         v->own = &x->client->local.sa;
 }
 
+void forward_aim(struct exchange *x, const struct endpoint *e)
+{
+    struct forward_exchange *f = x->proxy->forward;
+    *f = (struct forward_exchange){ .conf = f->conf, .at = *e, .host = bare_host(e->host), .url = e->text };
+}
+
 /* ---- deciding ---- */
 
 /* ", user "ann"", so that no name of a client breaks a line of the log; empty when nobody is known. */
@@ -155,7 +161,7 @@ static int by_access(struct exchange *x, struct forward_exchange *f, const struc
     return ERR_REFUSED;
 }
 
-int forward_decide(struct exchange *x)
+int forward_ask(struct exchange *x)
 {
     struct forward_exchange *f = x->proxy->forward;
     struct fwd_request v;
@@ -169,6 +175,12 @@ int forward_decide(struct exchange *x)
     if (rc == OK)
         rc = forward_privacy_decide(x, &v);
     f->undecided = rc == ERR_AGAIN;
+    return rc;
+}
+
+int forward_decide(struct exchange *x)
+{
+    int rc = forward_ask(x);
     return rc == ERR_REFUSED ? forward_deny(x) : rc;
 }
 

@@ -49,6 +49,7 @@ struct socks_server {
     uint8_t code; /* the reply whatever the exchange says, when not SOCKS_DONE */
     bool login;   /* the exchange is about the name and the password; the request comes behind it */
     bool good;    /* ... which were right */
+    bool relays;  /* datagrams pass beside the connection, which only holds the association */
     bool sending; /* something of this exchange is on its way to the client */
     bool broken;  /* the answer could not be ended well: cut, do not linger */
 };

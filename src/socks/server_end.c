@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "http/pipe.h"
+#include "socks/dest.h"
 #include "socks/server.h"
 
 static const struct end_ops tunnel_ops;
@@ -50,6 +51,8 @@ enum socks_reply socks_reply_of(const struct exchange *x)
     case 429:
     case 508: /* it would come back to us */
         return SOCKS_NOT_ALLOWED;
+    case 405:
+        return SOCKS_BAD_COMMAND;
     case 502:
         if (x->back_why == WHY_NONE) /* nobody was tried: the name leads nowhere */
             return SOCKS_HOST_UNREACHABLE;
@@ -61,12 +64,12 @@ enum socks_reply socks_reply_of(const struct exchange *x)
     }
 }
 
-/* The address that we are bound to is our affair: 0.0.0.0:0, as other servers have it. */
-static void say_reply(struct socks_server *s, enum socks_reply code)
+/* `bound` NULL: the address that we are bound to is our affair: 0.0.0.0:0, as other servers have it. */
+static void say_reply(struct socks_server *s, enum socks_reply code, const struct socks_dest *bound)
 {
     uint8_t b[SOCKS_WRITE_MAX];
     size_t n =
-        s->version == 4 ? socks4_write_answer(b, socks4_reply_of(code), NULL) : socks_write_answer(b, code, NULL);
+        s->version == 4 ? socks4_write_answer(b, socks4_reply_of(code), NULL) : socks_write_answer(b, code, bound);
     socks_conn_say(&s->c, b, n);
     s->sending = true;
     s->c.end.out->ready = true;
@@ -87,11 +90,19 @@ static void say_login(struct socks_server *s, struct exchange *x)
 static int front_send_head(struct end *e, struct exchange *x)
 {
     struct socks_server *s = socks_server_of(e);
+    struct addr relay;
+    struct socks_dest bound;
     if (s->login) {
         say_login(s, x);
         return OK;
     }
-    say_reply(s, s->code ? (enum socks_reply)s->code : socks_reply_of(x));
+    if (x->req.udp && x->resp.status == 200 && addr_parse(x->reply_body, &relay) == OK) {
+        socks_dest_of(&relay, &bound);
+        say_reply(s, SOCKS_DONE, &bound);
+        s->relays = true;
+        return OK;
+    }
+    say_reply(s, s->code ? (enum socks_reply)s->code : socks_reply_of(x), NULL);
     pipe_close(e->out);
     return OK;
 }
@@ -105,7 +116,7 @@ static int front_switch(struct end *e, struct exchange *x)
     struct socks_server *s = socks_server_of(e);
     if (!socks_server_await(s))
         return ERR_NOMEM;
-    say_reply(s, SOCKS_DONE);
+    say_reply(s, SOCKS_DONE, NULL);
     s->state = SOCKS_TUNNEL;
     s->linger_until = 0;
     e->ops = &tunnel_ops;
@@ -133,7 +144,7 @@ static void front_kick_out(struct end *e)
     struct exchange *x = e->x;
     if (!s->sending)
         return;
-    switch (flush(s, NULL)) {
+    switch (flush(s, s->relays ? e->out : NULL)) {
     case SOCKS_FLUSH_DONE:
         s->sending = false;
         exchange_post(x, X_FRONT_SENT);
@@ -342,6 +353,9 @@ void socks_front_io(struct socks_server *s, unsigned events)
     }
     if (events & IO_OUT)
         front_kick_out(&s->c.end);
-    if (events & IO_HUP) /* a FIN or worse while the outcome is awaited: given up, as for HTTP */
+    if ((events & IO_HUP) && s->relays) { /* the association ends with its connection */
+        s->c.done = true;
+        exchange_post(s->c.end.x, X_FRONT_SENT);
+    } else if (events & IO_HUP) /* a FIN or worse while the outcome is awaited: given up, as for HTTP */
         exchange_front_failed(s->c.end.x, WHY_CLIENT_CLOSED);
 }

@@ -14,9 +14,8 @@
 #include "http/client.h"
 #include "http/uri.h"
 #include "net/addr.h"
+#include "socks/dest.h"
 #include "socks/server.h"
-
-enum { AUTHORITY_MAX = SOCKS_TEXT_MAX + 16 };
 
 /* ---- endings ---- */
 
@@ -73,36 +72,13 @@ static void end_talk(struct socks_server *s)
 
 /* ---- the request ---- */
 
-/* The authority as HTTP's CONNECT has it: names as they came, addresses in their canonical form. */
-static slice authority_of(const struct socks_dest *d, char out[AUTHORITY_MAX])
-{
-    struct addr a = { .len = 0 };
-    slice name = socks_text(&d->name);
-    if (d->type == SOCKS_NAME && addr_parse_ip(name, d->port, &a) != OK) {
-        struct strb b;
-        strb_init_fixed(&b, out, AUTHORITY_MAX);
-        strb_add(&b, name);
-        strb_printf(&b, ":%u", d->port);
-        return strb_slice(&b);
-    }
-    if (d->type == SOCKS_IPV4) {
-        a = (struct addr){ .len = sizeof(a.in), .in = { .sin_family = AF_INET, .sin_port = htons(d->port) } };
-        memcpy(&a.in.sin_addr, d->ip, 4);
-    } else if (d->type == SOCKS_IPV6) {
-        a = (struct addr){ .len = sizeof(a.in6), .in6 = { .sin6_family = AF_INET6, .sin6_port = htons(d->port) } };
-        memcpy(&a.in6.sin6_addr, d->ip, 16);
-    }
-    return slice_of(out, addr_text(out, &a));
-}
-
 static bool fill_target(struct exchange *x, const struct socks_dest *d, bool *good)
 {
     struct request *r = &x->req;
-    char text[AUTHORITY_MAX];
+    char text[SOCKS_DEST_TEXT];
     slice host = SLICE_NONE;
     uint16_t port = 0;
-    slice authority = authority_of(d, text);
-    if (!arena_dup(&x->arena, authority, &r->authority))
+    if (!arena_dup(&x->arena, socks_dest_text(d, text), &r->authority))
         return false;
     *good = uri_authority(r->authority, &host, &port) == OK && port;
     if (!*good)
@@ -202,6 +178,16 @@ static void refuse(struct socks_server *s, struct exchange *x, unsigned status, 
     s->code = (uint8_t)code;
 }
 
+/* There is no target: where datagrams go is for each of them to say. What was named is where they will come from. */
+static void associate(struct exchange *x)
+{
+    struct request *r = &x->req;
+    r->target = r->authority;
+    r->authority = r->host = SLICE_NONE;
+    r->port = 0;
+    r->udp = true;
+}
+
 static void start(struct socks_server *s, struct exchange *x)
 {
     s->state = SOCKS_EXCHANGE;
@@ -227,6 +213,8 @@ static void request(struct socks_server *s, int rc)
     worker_count(s->c.w, COUNT_REQUESTS);
     if (rc != OK)
         refuse(s, x, 400, "an address of a type that is not known", SOCKS_BAD_ADDRESS);
+    else if (command == SOCKS_UDP_ASSOCIATE && s->version == 5)
+        associate(x);
     else if (command != SOCKS_CONNECT)
         refuse(s, x, 405, "a command that is not served", SOCKS_BAD_COMMAND);
     else if (!good)
