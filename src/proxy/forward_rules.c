@@ -106,12 +106,6 @@ void forward_view(struct exchange *x, struct fwd_request *v)
         v->own = &x->client->local.sa;
 }
 
-void forward_aim(struct exchange *x, const struct endpoint *e)
-{
-    struct forward_exchange *f = x->proxy->forward;
-    *f = (struct forward_exchange){ .conf = f->conf, .at = *e, .host = bare_host(e->host), .url = e->text };
-}
-
 /* ---- deciding ---- */
 
 /* ", user "ann"", so that no name of a client breaks a line of the log; empty when nobody is known. */

@@ -53,8 +53,6 @@ void forward_view(struct exchange *x, struct fwd_request *v);
 int forward_decide(struct exchange *x);
 /* The same without an answer to it: ERR_REFUSED is logged and no more. */
 int forward_ask(struct exchange *x);
-/* x->proxy->forward is about another target from here on, whose texts live as long; of an exchange that has many. */
-void forward_aim(struct exchange *x, const struct endpoint *e);
 /* With the addresses of the target, none when there are none. As above, but not ERR_AGAIN; or CHAIN_PARENT (chain.h).
  */
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n);

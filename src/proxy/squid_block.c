@@ -67,13 +67,16 @@ static bool has_ipv6(void)
     return fd >= 0;
 }
 
+/* Squid's ports speak HTTP and nothing else. */
 static void put_listen(struct writer *w, struct conf_pos pos, slice text)
 {
-    struct conf_node *n = text.p ? add_node(w, pos, "listen", 1) : NULL;
-    if (!n)
+    struct conf_node *n = text.p ? add_node(w, pos, "listen", 2) : NULL;
+    if (!n) {
         w->rc = ERR_NOMEM;
-    else
-        n->args[0].text = text;
+        return;
+    }
+    n->args[0].text = text;
+    n->args[1].text = SLICE("protocol=http");
 }
 
 static void put_ports(struct writer *w, const struct fwd_policy *p)

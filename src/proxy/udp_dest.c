@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/strb.h"
 #include "http/uri.h"
 #include "net/addr.h"
+#include "proxy/bind.h"
 #include "proxy/chain.h"
 #include "proxy/egress_dir.h"
 #include "proxy/forward_block.h"
@@ -41,29 +43,59 @@ static bool has_way(struct exchange *x, struct udp_dest *d)
     return rc == OK || rc == ERR_AGAIN;
 }
 
-/* What the rules say; with `n` addresses, or none yet. The log tells who refused. */
-static bool allowed(struct udp_dest *d, const struct addr *v, uint32_t n)
+/* Where its datagrams come from, and whether they can; as for connections (proxy/attach.c). */
+static bool choose_source(struct udp_dest *d, const struct forward_exchange *f, const struct addr *to)
 {
     struct exchange *x = d->relay->x;
+    const struct proxy_bind *bind = d->relay->proxy->bind;
+    const struct peer peer = { .addr = *to };
+    bool has = false;
+    if (f->source && f->source->sa.sa_family == to->sa.sa_family) {
+        d->source = *f->source;
+        return true;
+    }
+    if (f->source && f->source_only)
+        return false;
+    if (bind && bind_address(x, bind, &peer, &d->source, &has) != OK)
+        return false;
+    if (!has)
+        addr_parse_ip(to->sa.sa_family == AF_INET6 ? SLICE("::") : SLICE("0.0.0.0"), 0, &d->source);
+    addr_set_port(&d->source, 0);
+    return d->source.sa.sa_family == to->sa.sa_family;
+}
+
+/*
+ * Asks the rules, with `n` addresses or none yet; the log tells who refused. Each question takes some of the
+ * exchange's memory, which is bounded: an association that has used it up ends. NULL: refused.
+ */
+static const struct forward_exchange *ask_rules(struct udp_dest *d, const struct addr *v, uint32_t n)
+{
+    struct exchange *x = d->relay->x;
+    struct proxy_exchange *px = x->proxy;
+    struct forward_exchange *own = px->forward, *f = NULL;
     struct response answer = x->resp; /* of the association: refusals of the rules are not its answer */
     bool plain = x->plain_page;
     slice body = x->reply_body;
-    struct forward_exchange *f = x->proxy->forward;
-    const struct endpoint none = { .text = SLICE("") };
-    forward_aim(x, &d->at);
-    f->addresses = v;
-    f->naddresses = n;
-    f->resolved = n;
-    int rc = forward_ask(x);
+    int rc = forward_begin(x, d->relay->conf, &d->at);
+    if (rc == OK) {
+        f = px->forward;
+        f->addresses = v;
+        f->naddresses = n;
+        f->resolved = n;
+        rc = forward_ask(x);
+    }
+    if (rc == ERR_NOMEM)
+        udp_relay_exhausted(d->relay);
     bool good = rc == OK || rc == ERR_AGAIN;
     if (!good)
         refused(d, NULL);
-    good = good && (rc == ERR_AGAIN || has_way(x, d));
-    forward_aim(x, &none); /* neither `v` nor the destination's texts stay */
+    else if (rc == OK)
+        good = has_way(x, d);
+    px->forward = own;
     x->resp = answer;
     x->plain_page = plain;
     x->reply_body = body;
-    return good;
+    return good ? f : NULL;
 }
 
 /* Takes the first of the addresses that may be reached. */
@@ -72,16 +104,23 @@ static void settle(struct udp_dest *d, const struct addr *v, uint32_t n)
     struct exchange *x = d->relay->x;
     const struct egress *e = egress_of(exchange_conf(x, &egress_feature));
     const char *why = "its name has no address";
-    if (n && !allowed(d, v, n))
+    const struct forward_exchange *f = n ? ask_rules(d, v, n) : NULL;
+    bool denied = false;
+    if (n && !f)
         return;
     for (uint32_t i = 0; i < n; i++) {
-        if (!egress_judge(x->gen->gen, e, &v[i], &why)) {
+        bool bad = egress_judge(x->gen->gen, e, &v[i], &why);
+        denied |= bad;
+        if (bad)
+            continue;
+        why = "no address of ours leads there";
+        if (choose_source(d, f, &v[i])) {
             d->to = v[i];
             d->state = UDP_OPEN;
             return;
         }
     }
-    if (n)
+    if (denied)
         worker_count(x->w, COUNT_EGRESS_DENIED);
     refused(d, why);
 }
@@ -195,15 +234,22 @@ static bool make_room(struct udp_relay *r, uint64_t now)
     return true;
 }
 
-/* The target as a CONNECT would name it. */
+/* The target as a CONNECT would name it: in lower case, without a last dot. */
 static bool name_target(struct udp_dest *d)
 {
     slice host, text = socks_dest_text(&d->dest, d->text);
     uint16_t port;
     const char *why;
-    d->at.text = text;
-    return uri_authority(text, &host, &port) == OK && port && endpoint_parse(text, port, &d->at, &why) == OK &&
-           !d->at.is_unix;
+    struct strb b;
+    if (uri_authority(text, &host, &port) != OK || !port)
+        return false;
+    if (host.p[host.n - 1] == '.')
+        host = slice_upto(host, host.n - 1);
+    for (size_t i = 0; i < host.n; i++)
+        d->text[i] = ascii_lower(d->text[i]);
+    strb_init_fixed(&b, d->text + host.n, sizeof(d->text) - host.n);
+    strb_printf(&b, ":%u", port);
+    return endpoint_parse(slice_of(d->text, host.n + b.n), port, &d->at, &why) == OK && !d->at.is_unix;
 }
 
 static void decide(struct udp_dest *d, slice data)
@@ -215,7 +261,7 @@ static void decide(struct udp_dest *d, slice data)
     } else if (d->at.literal) {
         struct addr one = d->at.addr;
         settle(d, &one, 1);
-    } else if (allowed(d, NULL, 0)) {
+    } else if (ask_rules(d, NULL, 0)) {
         resolve(d, data);
     }
 }

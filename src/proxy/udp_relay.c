@@ -10,25 +10,30 @@
 #include "base/err.h"
 #include "http/client.h"
 #include "loop/scratch.h"
-#include "proxy/bind.h"
 #include "proxy/forward_block.h"
 
-enum { BATCH = 32, DATAGRAM_MAX = 64 << 10 };
+/* SIDES: the socket towards the client, and one for each address of ours that datagrams come from. */
+enum { BATCH = 32, DATAGRAM_MAX = 64 << 10, SIDES = 9 };
 
-/* Towards the client, and towards destinations of either family. */
-enum side { SIDE_CLIENT, SIDE_V4, SIDE_V6, SIDES };
+struct relay;
+
+struct side {
+    struct io io;
+    struct relay *relay;
+    struct addr local; /* as it was asked for */
+    bool readable;
+};
 
 struct relay {
     struct udp_relay r;
     struct end end;
-    struct io io[SIDES];
+    struct side sides[SIDES]; /* the first one towards the client */
     struct timer idle;
     struct task again;
     struct reap reap;
     struct worker *w;
     struct scratch_holder hold; /* never holds: what is read is sent on at once */
     struct addr client;         /* port 0: not known yet */
-    bool readable[SIDES];
     bool begun;
 };
 
@@ -50,8 +55,8 @@ static void close_relay(struct relay *r)
     udp_dests_free(&r->r);
     r->r.x = NULL;
     for (int i = 0; i < SIDES; i++) {
-        if (r->io[i].fd >= 0)
-            io_close(l, &r->io[i]);
+        if (r->sides[i].io.fd >= 0)
+            io_close(l, &r->sides[i].io);
     }
     timer_drop(l, &r->idle);
     task_cancel(l, &r->again);
@@ -64,13 +69,27 @@ static void moved(struct relay *r)
     timer_set(&r->w->loop, &r->idle, r->r.proxy->read_timeout);
 }
 
+static void end_association(struct relay *r)
+{
+    if (r->end.in->state != PIPE_OPEN)
+        return;
+    pipe_end(r->end.in, NULL);
+    pipe_push(r->end.in);
+}
+
 /* Silence ends an association in order. */
 static void on_idle(struct timer *t)
 {
     struct relay *r = container_of(t, struct relay, idle);
     exchange_log(r->r.x, LEVEL_INFO, "no datagram has passed for a while");
-    pipe_end(r->end.in, NULL);
-    pipe_push(r->end.in);
+    end_association(r);
+}
+
+void udp_relay_exhausted(struct udp_relay *u)
+{
+    worker_count(u->x->w, COUNT_MEMORY_REFUSED);
+    exchange_log(u->x, LEVEL_ERROR, "the association has had too many destinations");
+    end_association(relay_of(u));
 }
 
 static void drop(struct relay *r)
@@ -80,7 +99,7 @@ static void drop(struct relay *r)
 
 /* ---- from the client ---- */
 
-static int open_side(struct relay *r, enum side side, const struct addr *local);
+static struct side *side_from(struct relay *r, const struct addr *local);
 
 static void sent(struct relay *r, size_t n, bool to_client)
 {
@@ -95,28 +114,11 @@ static void sent(struct relay *r, size_t n, bool to_client)
     moved(r);
 }
 
-/* Where datagrams to `to` come from: what proxy_bind says, with a port of the kernel's choice, or any address. */
-static bool source_of(const struct relay *r, const struct addr *to, struct addr *out)
-{
-    const struct peer peer = { .addr = *to };
-    bool v6 = to->sa.sa_family == AF_INET6, has = false;
-    addr_parse_ip(v6 ? SLICE("::") : SLICE("0.0.0.0"), 0, out);
-    if (r->r.proxy->bind && bind_address(r->r.x, r->r.proxy->bind, &peer, out, &has) != OK)
-        return false;
-    addr_set_port(out, 0);
-    return out->sa.sa_family == to->sa.sa_family;
-}
-
 void udp_relay_send(struct udp_relay *u, struct udp_dest *d, slice data)
 {
     struct relay *r = relay_of(u);
-    enum side side = d->to.sa.sa_family == AF_INET6 ? SIDE_V6 : SIDE_V4;
-    struct addr local;
-    if (r->io[side].fd < 0 && (!source_of(r, &d->to, &local) || open_side(r, side, &local) != OK)) {
-        drop(r);
-        return;
-    }
-    if (sendto(r->io[side].fd, data.p, data.n, MSG_NOSIGNAL, &d->to.sa, d->to.len) < 0)
+    struct side *s = side_from(r, &d->source);
+    if (!s || sendto(s->io.fd, data.p, data.n, MSG_NOSIGNAL, &d->to.sa, d->to.len) < 0)
         drop(r);
     else
         sent(r, data.n, false);
@@ -162,7 +164,7 @@ static void to_client(struct relay *r, slice d, const struct addr *from)
     socks_dest_of(from, &source);
     struct iovec iov[2] = { { head, socks_udp_write(head, &source) }, { (char *)d.p, d.n } };
     struct msghdr m = { .msg_name = &r->client.sa, .msg_namelen = r->client.len, .msg_iov = iov, .msg_iovlen = 2 };
-    if (sendmsg(r->io[SIDE_CLIENT].fd, &m, MSG_NOSIGNAL) < 0)
+    if (sendmsg(r->sides[0].io.fd, &m, MSG_NOSIGNAL) < 0)
         drop(r);
     else
         sent(r, d.n, true);
@@ -171,59 +173,46 @@ static void to_client(struct relay *r, slice d, const struct addr *from)
 /* ---- sockets ---- */
 
 /* ERR_AGAIN: nothing is there. */
-static int receive(struct relay *r, enum side side)
+static int receive(struct side *s)
 {
+    struct relay *r = s->relay;
     struct addr from = { .len = sizeof(from.un) };
     char *p = scratch_take(&r->w->scratch, &r->hold);
-    ssize_t n = recvfrom(r->io[side].fd, p, DATAGRAM_MAX, 0, &from.sa, &from.len);
+    ssize_t n = recvfrom(s->io.fd, p, DATAGRAM_MAX, 0, &from.sa, &from.len);
     if (n < 0)
         return errno == EAGAIN ? ERR_AGAIN : OK;
-    if (side == SIDE_CLIENT)
+    if (s == r->sides)
         from_client(r, slice_of(p, (size_t)n), &from);
     else
         to_client(r, slice_of(p, (size_t)n), &from);
     return OK;
 }
 
-static void read_side(struct relay *r, enum side side)
+static void read_side(struct side *s)
 {
-    for (int i = 0; i < BATCH && r->readable[side]; i++)
-        r->readable[side] = receive(r, side) == OK;
-    if (r->readable[side])
-        task_post_later(&r->w->loop, &r->again);
+    for (int i = 0; i < BATCH && s->readable; i++)
+        s->readable = receive(s) == OK;
+    if (s->readable)
+        task_post_later(&s->relay->w->loop, &s->relay->again);
 }
 
 static void on_again(struct task *t)
 {
     struct relay *r = container_of(t, struct relay, again);
     for (int i = 0; i < SIDES; i++) {
-        if (r->readable[i])
-            read_side(r, (enum side)i);
+        if (r->sides[i].readable)
+            read_side(&r->sides[i]);
     }
 }
 
-static void on_side(struct relay *r, enum side side, unsigned events)
+static void on_io(struct io *io, unsigned events)
 {
+    struct side *s = container_of(io, struct side, io);
     if (!(events & IO_IN))
         return;
-    r->readable[side] = true;
-    if (r->begun)
-        read_side(r, side);
-}
-
-static void on_client(struct io *io, unsigned events)
-{
-    on_side(container_of(io, struct relay, io[SIDE_CLIENT]), SIDE_CLIENT, events);
-}
-
-static void on_v4(struct io *io, unsigned events)
-{
-    on_side(container_of(io, struct relay, io[SIDE_V4]), SIDE_V4, events);
-}
-
-static void on_v6(struct io *io, unsigned events)
-{
-    on_side(container_of(io, struct relay, io[SIDE_V6]), SIDE_V6, events);
+    s->readable = true;
+    if (s->relay->begun)
+        read_side(s);
 }
 
 static int failed(struct relay *r, int fd)
@@ -236,22 +225,34 @@ static int failed(struct relay *r, int fd)
     return ERR_SYS;
 }
 
-static int open_side(struct relay *r, enum side side, const struct addr *local)
+static int open_side(struct side *s, const struct addr *local)
 {
-    static void (*const fn[])(struct io *, unsigned) = { on_client, on_v4, on_v6 };
-    int only = side == SIDE_V6, fd = socket(local->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int only = s != s->relay->sides, fd = socket(local->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return failed(r, fd);
-    if (local->sa.sa_family == AF_INET6)
+        return failed(s->relay, fd);
+    if (local->sa.sa_family == AF_INET6) /* a client of an address of both families may speak either */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
     if (bind(fd, &local->sa, local->len) != 0)
-        return failed(r, fd);
-    io_init(&r->io[side], fd, fn[side]);
-    if (io_watch(&r->w->loop, &r->io[side]) < 0) {
-        r->io[side].fd = -1;
-        return failed(r, fd);
+        return failed(s->relay, fd);
+    io_init(&s->io, fd, on_io);
+    s->local = *local;
+    if (io_watch(&s->relay->w->loop, &s->io) == OK)
+        return OK;
+    s->io.fd = -1;
+    return failed(s->relay, fd);
+}
+
+/* The socket that is bound to that address, made at its first use. NULL: it cannot be. */
+static struct side *side_from(struct relay *r, const struct addr *local)
+{
+    for (int i = 1; i < SIDES; i++) {
+        struct side *s = &r->sides[i];
+        if (s->io.fd < 0)
+            return open_side(s, local) == OK ? s : NULL;
+        if (addr_eq(&s->local, local))
+            return s;
     }
-    return OK;
+    return NULL;
 }
 
 /* ---- the end ---- */
@@ -327,11 +328,11 @@ static int open_client_side(struct relay *r)
     char text[ADDR_TEXT_MAX];
     client_local(x->client, &local);
     addr_set_port(&local, 0);
-    int rc = open_side(r, SIDE_CLIENT, &local);
+    int rc = open_side(r->sides, &local);
     if (rc != OK)
         return rc;
     local.len = sizeof(local.un);
-    if (getsockname(r->io[SIDE_CLIENT].fd, &local.sa, &local.len) != 0)
+    if (getsockname(r->sides[0].io.fd, &local.sa, &local.len) != 0)
         return failed(r, -1);
     slice told = slice_of(text, addr_text(text, &local));
     return arena_dup(&x->arena, told, &x->reply_body) ? OK : ERR_NOMEM;
@@ -350,8 +351,10 @@ int udp_relay_begin(struct exchange *x, const struct forward_conf *c)
     r->r = (struct udp_relay){ .x = x, .conf = c, .proxy = x->proxy->conf };
     r->w = x->w;
     list_init(&r->r.dests);
-    for (int i = 0; i < SIDES; i++)
-        r->io[i].fd = -1;
+    for (int i = 0; i < SIDES; i++) {
+        r->sides[i].relay = r;
+        r->sides[i].io.fd = -1;
+    }
     timer_init(&r->idle, on_idle);
     task_init(&r->again, on_again);
     end_init(&r->end, &relay_ops);

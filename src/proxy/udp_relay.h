@@ -22,7 +22,7 @@ struct udp_relay;
 
 enum udp_state {
     UDP_ASKING,  /* its name is being resolved */
-    UDP_OPEN,    /* `to` is where datagrams go */
+    UDP_OPEN,    /* datagrams go to `to` */
     UDP_REFUSED, /* they are dropped */
 };
 
@@ -39,7 +39,7 @@ struct udp_dest {
     struct udp_relay *relay;
     uint64_t used; /* ms */
     enum udp_state state;
-    struct addr to;
+    struct addr to, source;        /* of UDP_OPEN: where datagrams go and come from */
     struct udp_question *question; /* UDP_ASKING */
     struct endpoint at;            /* its text is `text` */
     struct socks_dest dest;        /* as the client wrote it */
@@ -65,6 +65,9 @@ int udp_relay_begin(struct exchange *x, const struct forward_conf *c);
 
 /* Sends a datagram to an open destination (udp_relay.c). */
 void udp_relay_send(struct udp_relay *r, struct udp_dest *d, slice data);
+
+/* No memory is left for further destinations: the association ends (udp_relay.c). */
+void udp_relay_exhausted(struct udp_relay *r);
 
 /* udp_dest.c */
 

@@ -319,6 +319,13 @@ class TestListen:
         with h.connect() as c:
             assert c.send(socks.GREETING + b"\r\n\r\n").response().status == 400
 
+    def test_ports_of_squid(self, hinge):
+        h = hinge.prepare_http("forward { squid_conf s.conf; }")
+        h.write("s.conf", "http_port %%port%%\nhttp_access allow localhost\nhttp_access deny all\n")
+        h.start()
+        with h.connect() as c:
+            assert c.send(socks.GREETING + b"\r\n\r\n").response().status == 400
+
     def test_socks_only(self, hinge, backend):
         origin = backend(serve(lambda req: answer(b"yes")))
         h = proxy(hinge, listen="%%port%% protocol=socks")

@@ -83,6 +83,18 @@ class TestRelay:
                 assert a.send("127.0.0.1", server.port, b"hello").read() == ("127.0.0.1", server.port, b"HELLO")
             assert len(set(one.peers)) == 1
 
+    def test_where_datagrams_come_from(self, hinge):
+        h = proxy(hinge, "proxy_bind 127.0.0.3; acl two port 1-1; egress_source 127.0.0.4 two;")
+        with shouter() as s, Association(h) as a:
+            a.send("127.0.0.1", s.port, b"x").read()
+            assert s.peers[0][0] == "127.0.0.3"
+        with shouter() as one, shouter() as two:
+            h = proxy(hinge, f"acl two port {two.port}; egress_source 127.0.0.4 two;")
+            with Association(h) as a:
+                a.send("127.0.0.1", one.port, b"x").read()
+                a.send("127.0.0.1", two.port, b"x").read()
+            assert one.peers[0][0] == "127.0.0.1" and two.peers[0][0] == "127.0.0.4"
+
     @pytest.mark.parametrize("size", [0, 1, 1400, 60000])
     def test_sizes(self, hinge, size):
         with shouter() as s, Association(proxy(hinge)) as a:
