@@ -246,3 +246,15 @@ int tls_client_offer(struct transport *t, slice protocols)
     const unsigned char *p = (const unsigned char *)protocols.p;
     return SSL_set_alpn_protos(client_of(t)->io.ssl, p, (unsigned)protocols.n) == 0 ? OK : ERR_NOMEM;
 }
+
+struct transport *tls_client_over(struct transport *below, const struct tls_origin *o, slice name, slice peer,
+                                  const char **why)
+{
+    const struct tls_io *io = tls_io_of(below);
+    struct tls_worker *w = tls_worker_inner(io->w);
+    *why = "no memory";
+    struct transport *t = w ? tls_client_new(w, io->fd, o, name, peer, why) : NULL;
+    if (t)
+        tls_io_of(t)->below = below;
+    return t;
+}

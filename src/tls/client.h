@@ -34,6 +34,11 @@ struct transport *tls_client_new(struct tls_worker *w, int fd, const struct tls_
 /* ALPN, before the handshake; each name behind a byte that says its length. OK or ERR_NOMEM. */
 int tls_client_offer(struct transport *t, slice protocols);
 
+/* The same over `below`, a transport of this file whose handshake is over (TLS inside of TLS); on success it is the
+ * new one's. */
+struct transport *tls_client_over(struct transport *below, const struct tls_origin *o, slice name, slice peer,
+                                  const char **why);
+
 /* For *_ssl_certificate and its kin: reads the file into the list. conf.c's readers, for tables of other rooms. */
 int tls_file_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_file **list, const char *what);
 int tls_word_add(struct conf_ctx *cf, const struct conf_node *node, struct tls_word **list);

@@ -172,6 +172,7 @@ int tls_io_init(struct tls_io *io, const struct transport_ops *ops, struct tls_w
 void tls_io_done(struct tls_io *io)
 {
     SSL_free(io->ssl);
+    transport_free(io->below);
     free(io->kept);
     free(io->out);
     free(io->why);
@@ -195,10 +196,12 @@ ssize_t tls_io_receive(struct tls_io *io, size_t want)
     if (want > TLS_IN)
         want = TLS_IN;
     do
-        n = recv(io->fd, io->w->in, want, 0);
-    while (n < 0 && errno == EINTR);
+        n = io->below ? io->below->ops->read(io->below, io->w->in, want) : recv(io->fd, io->w->in, want, 0);
+    while (!io->below && n < 0 && errno == EINTR);
     if (n == 0)
         return ERR_CLOSED;
+    if (n < 0 && io->below)
+        return n;
     if (n < 0)
         return errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
     io->feed = io->w->in;
@@ -251,9 +254,27 @@ static bool queue(struct tls_io *io)
     return true;
 }
 
+/* What one write of the transport below leaves is no sign of a full socket: it takes its share, and would not tell. */
+static ssize_t send_below(struct tls_io *io, const char *p, size_t n, bool more)
+{
+    size_t sent = 0;
+    while (sent < n) {
+        struct iovec v = { (char *)(uintptr_t)p + sent, n - sent };
+        ssize_t one = io->below->ops->write(io->below, &v, 1, more);
+        if (one < 0 && errno != EAGAIN)
+            return one;
+        if (one <= 0)
+            break;
+        sent += (size_t)one;
+    }
+    return (ssize_t)sent;
+}
+
 static ssize_t send_bytes(struct tls_io *io, const char *p, size_t n, bool more)
 {
     ssize_t sent;
+    if (unlikely(io->below))
+        return send_below(io, p, n, more);
     do
         sent = send(io->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     while (sent < 0 && errno == EINTR);
@@ -262,13 +283,19 @@ static ssize_t send_bytes(struct tls_io *io, const char *p, size_t n, bool more)
     return sent;
 }
 
+/* All of ours was taken: is it with the kernel? */
+static int below_flush(struct tls_io *io)
+{
+    return unlikely(io->below) ? io->below->ops->flush(io->below) : OK;
+}
+
 /* OK, ERR_AGAIN (the rest is kept), ERR_SYS. */
 static int push(struct tls_io *io, bool more)
 {
     struct tls_worker *w = io->w;
     if (!io->out_n) {
         if (!w->out_n)
-            return OK;
+            return below_flush(io);
         ssize_t n = send_bytes(io, w->out, w->out_n, more);
         if (n < 0) {
             w->out_n = 0;
@@ -276,7 +303,7 @@ static int push(struct tls_io *io, bool more)
         }
         if ((size_t)n == w->out_n) {
             w->out_n = 0;
-            return OK;
+            return below_flush(io);
         }
         io->blocked = true;
         memmove(w->out, w->out + n, w->out_n - (size_t)n);
@@ -303,7 +330,7 @@ static int push(struct tls_io *io, bool more)
     free(io->out);
     io->out = NULL;
     io->out_at = io->out_cap = 0;
-    return OK;
+    return below_flush(io);
 }
 
 /* ---- the transport ---- */
@@ -531,7 +558,7 @@ ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool m
 int tls_io_flush(struct transport *t)
 {
     struct tls_io *io = tls_io_of(t);
-    return io->out_n ? push(io, false) : OK;
+    return io->out_n || unlikely(io->below) ? push(io, false) : OK;
 }
 
 void tls_io_end_write(struct transport *t)
@@ -544,7 +571,10 @@ void tls_io_end_write(struct transport *t)
         push(io, false);
     }
     io->shut = true;
-    shutdown(io->fd, SHUT_WR);
+    if (unlikely(io->below))
+        io->below->ops->end_write(io->below);
+    else
+        shutdown(io->fd, SHUT_WR);
 }
 
 slice tls_io_protocol(const struct transport *t)

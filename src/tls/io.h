@@ -16,6 +16,7 @@ struct tls_io {
     SSL *ssl;
     struct tls_worker *w;
     int fd;
+    struct transport *below; /* its bytes go over that, which it owns; NULL: over the socket */
     const char *feed; /* what OpenSSL reads next: in the worker's buffer during a call, in `kept` between calls */
     size_t feed_n;
     char *kept;

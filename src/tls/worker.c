@@ -25,10 +25,15 @@ static void context_free(struct tls_context *c)
     free(c);
 }
 
-void tls_worker_free(struct tls_worker *w)
+struct tls_worker *tls_worker_inner(struct tls_worker *w)
 {
-    if (!w)
-        return;
+    if (!w->inner && (w->inner = tls_worker_new(w->loop)))
+        w->inner->count = w->count;
+    return w->inner;
+}
+
+static void free_one(struct tls_worker *w)
+{
     for (size_t i = 0; i < w->contexts.cap; i++) {
         if (w->contexts.slots[i].value)
             context_free(w->contexts.slots[i].value);
@@ -40,6 +45,15 @@ void tls_worker_free(struct tls_worker *w)
     free(w->out);
     free(w->gather);
     free(w);
+}
+
+void tls_worker_free(struct tls_worker *w)
+{
+    while (w) {
+        struct tls_worker *inner = w->inner;
+        free_one(w);
+        w = inner;
+    }
 }
 
 static bool buffers(struct tls_worker *w)
@@ -84,7 +98,7 @@ struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *
     return tls_context_for(w, c->key, make_server, c);
 }
 
-void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all)
+static void sweep(struct tls_worker *w, const struct tls_main *all)
 {
     struct map kept;
     map_init(&kept, false);
@@ -98,6 +112,12 @@ void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all)
     }
     map_done(&w->contexts);
     w->contexts = kept;
+}
+
+void tls_worker_sweep(struct tls_worker *w, const struct tls_main *all)
+{
+    for (; w; w = w->inner)
+        sweep(w, all);
 }
 
 void tls_error_text(char *dst, size_t n)

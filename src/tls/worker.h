@@ -37,6 +37,7 @@ struct tls_counts {
 struct tls_worker {
     struct tls_counts count;
     struct loop *loop;
+    struct tls_worker *inner; /* the same for TLS inside of TLS, made at its first use: buffers would be in use */
     char *in, *out, *gather;
     size_t out_n, out_cap;
     struct map sessions; /* with backends: client.c */
@@ -46,6 +47,8 @@ struct tls_worker {
 /* NULL when out of memory. */
 struct tls_worker *tls_worker_new(struct loop *loop);
 void tls_worker_free(struct tls_worker *w);
+/* The one for what goes over transports of w. NULL when out of memory. */
+struct tls_worker *tls_worker_inner(struct tls_worker *w);
 
 /* The context of a configuration; never NULL unless memory is out. */
 struct tls_context *tls_context_of(struct tls_worker *w, const struct tls_conf *c);
