@@ -349,9 +349,14 @@ static int begin_tls(struct handshake *h, struct h1_client *cl)
 {
     const struct hop *hop = hop_of(h);
     const char *why;
-    cl->c.tr = tls_client_new(h->x->w->tls, cl->c.io.fd, h->chain->tls, hop->host, hop->text, &why);
+    struct transport *t = cl->c.tr
+                              ? tls_client_over(cl->c.tr, h->chain->tls, hop->host, hop->text, &why)
+                              : tls_client_new(h->x->w->tls, cl->c.io.fd, h->chain->tls, hop->host, hop->text, &why);
+    if (!t)
+        return failed(h, WHY_HOP, "no TLS: %s", why);
+    cl->c.tr = t;
     h->talk = TALK_TLS;
-    return cl->c.tr ? OK : failed(h, WHY_HOP, "no TLS: %s", why);
+    return OK;
 }
 
 static int go_tls(struct handshake *h, struct h1_client *cl)

@@ -131,14 +131,10 @@ int hop_parse(struct arena *a, slice url, struct hop *out, const char **why)
 int chain_finish(struct arena *a, struct chain *c, const char **why)
 {
     struct strb b;
-    uint32_t tls = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        if (i && c->hops[i].at.is_unix)
+    for (uint32_t i = 1; i < c->n; i++) {
+        if (c->hops[i].at.is_unix)
             return fail(why, "a unix domain socket can be the first hop only");
-        tls += c->hops[i].tls;
     }
-    if (tls > 1)
-        return fail(why, "TLS inside of TLS is not supported: one hop of a server can be reached by it");
     strb_init(&b, 0);
     for (uint32_t i = 0; i < c->n; i++)
         strb_printf(&b, "%s%.*s", i ? " -> " : "", SLICE_FMT(c->hops[i].text));

@@ -142,7 +142,7 @@ static void test_chains(void **state)
           false },
         { { "socks5://unix:/a", "http://b.test:1" }, "socks5://unix:/a -> http://b.test:1", true },
         { { "http://a.test:1", "socks5://unix:/a" }, NULL, false },
-        { { "https://a.test:1", "socks5+tls://b.test:2" }, NULL, false },
+        { { "https://a.test:1", "socks5+tls://b.test:2" }, "https://a.test:1 -> socks5+tls://b.test:2", false },
     };
     for (size_t i = 0; i < array_len(table); i++) {
         struct hop hops[4];

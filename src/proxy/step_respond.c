@@ -10,6 +10,7 @@
 #include "proxy/error_page.h"
 #include "proxy/next.h"
 #include "proxy/origin.h"
+#include "proxy/parent.h"
 #include "proxy/step.h"
 
 /* ---- error_page ---- */
@@ -119,7 +120,7 @@ static enum step respond_local(struct exchange *x)
         if (s != STEP_WAIT)
             return s;
         if (x->resp.status >= 494 && x->resp.status <= 497) { /* names for kinds of 400 that no client knows */
-            x->resp.status = 400; /* the page says which kind */
+            x->resp.status = 400;                             /* the page says which kind */
             x->resp.reason = status_reason(400);
         }
         x->override_status = 0; /* an error on the way to a page is what the client hears of (as in nginx) */
@@ -188,8 +189,9 @@ enum step step_respond(struct exchange *x)
     if (!(x->events & X_BACK_HEAD))
         return x->events & X_BACK_SWITCHED ? switched(x) : STEP_WAIT;
     head_arrived(x);
-    if (unlikely(x->resp.status == 407) && x->proxy->chained) {
-        exchange_back_failed(x, WHY_HOP, 0, "it wants other credentials (407)");
+    if (unlikely(x->resp.status == 407) && x->proxy->chained && x->proxy->peer->chain->absolute) {
+        /* the client cannot answer it; and whose it is, the parent's or a target's that it passes on, cannot be told */
+        exchange_back_failed(x, WHY_TARGET, 0, "it answered 407: it wants other credentials");
         return step_next_upstream(x, 0);
     }
     attempt_count(x); /* whether something was sent decides about another try */

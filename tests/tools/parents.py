@@ -203,5 +203,7 @@ class Parent:
             path = path[path.index("/"):] if "/" in path else "/"
             kept = [line for line in head.split(b"\r\n")[1:-2] if not line.lower().startswith((b"proxy-", b"connection:"))]
             there.sendall(b"\r\n".join([f"{method} {path} HTTP/1.1".encode(), *kept, b"Connection: close", b"", b""]))
+            length = next((int(line.split()[1]) for line in kept if line.lower().startswith(b"content-length:")), 0)
+            there.sendall(self._exactly(conn, length))
             conn.sendall(self._until(there, b"\r\n\r\n")[:-2] + b"Connection: close\r\n\r\n")
         self._relay(conn, there)
