@@ -136,7 +136,12 @@ uint64_t worker_connection_number(void)
     "    location /own { return 404; error_page 404 /instead; }\n"                                                   \
     "  }\n"
 
+/* ... or blocks of its own instead of all servers. */
+#ifdef OWN_BLOCKS
+static const char *const texts[] = { LEVELS OWN_BLOCKS "}\n", LEVELS OWN_BLOCKS "}\n" };
+#else
 static const char *const texts[] = { LEVELS SERVER_ONE SERVER_TWO "}\n", LEVELS SERVER_ONE "}\n" };
+#endif
 
 static struct schema schema;
 static struct generation *gens[2];

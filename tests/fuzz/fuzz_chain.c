@@ -1,0 +1,259 @@
+/*
+ * What parents may answer: anything, in any pieces, at any time, in the world of fuzz_exchange.c.
+ *
+ * The first byte chooses a way (a port of the target names it) and whether the client asks for a tunnel or by GET; the
+ * rest are steps: bytes of the parent's out of the input or out of what a good one would say, early bytes of the
+ * client's, little room, time, ends. What must hold: a client hears 200 only when every hop has granted its part; until
+ * then no byte of the client's behind its CONNECT reaches a parent; no credential ever reaches the client; a parent's
+ * answer to a GET is never given before the GET was sent; and in the end everything is free.
+ */
+#define OWN_BLOCKS                                                                                                   \
+    "  forward { listen 127.0.0.1:80; connect_ports all; proxy_via off; proxy_buffer_size 1k; proxy_buffers 3 1k;\n" \
+    "    proxy_busy_buffers_size 1k;\n"                                                                              \
+    "    acl a port 1; acl b port 2; acl c port 3; acl d port 4; acl e port 5; acl f port 6;\n"                      \
+    "    parent http { server http://u:SECRET@127.0.0.1:11; }\n"                                                     \
+    "    parent connect { server connect://u:SECRET@127.0.0.1:12; }\n"                                               \
+    "    parent socks5 { server socks5://u:SECRET@127.0.0.1:13; }\n"                                                 \
+    "    parent socks4 { server socks4a://SECRET@127.0.0.1:14; }\n"                                                  \
+    "    parent mixed { server socks5://127.0.0.1:15 http://u:SECRET@h.test:1 socks4a://i.test:2; }\n"               \
+    "    parent many { server socks5://127.0.0.1:16; server connect://127.0.0.1:17; server http://127.0.0.1:18 "     \
+    "backup; }\n"                                                                                                    \
+    "    route http a; route connect b; route socks5 c; route socks4 d; route mixed e; route many f; }\n"
+
+#include "exchange_world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void (*real_run)(struct exchange *x);
+static unsigned way;
+static bool tunnel;
+
+static const char early[] = "EARLY-BYTES";
+
+static void watched_run(struct exchange *x)
+{
+    if (!x->slots[SLOT_BEGUN]) {
+        x->slots[SLOT_BEGUN] = x;
+        begun++;
+    }
+    real_run(x);
+}
+
+/* ---- what must hold ---- */
+
+static bool has(slice s, const char *text)
+{
+    return s.n && memmem(s.p, s.n, text, strlen(text));
+}
+
+static void check_client(const struct sim_sock *c, bool any_asked)
+{
+    slice out = strb_slice(&c->out);
+    CHECK(!has(out, "SECRET") && !has(out, "dTpTRUNSRVQ"), "a credential went to the client");
+    CHECK(any_asked || !slice_starts(out, SLICE("HTTP/1.1 200")), "granted, and nobody was asked");
+}
+
+static void check(void)
+{
+    bool granted = false, asked = false;
+    for (unsigned i = 0; i < sim_count; i++) {
+        slice out = strb_slice(&sim_socks[i].out);
+        if (!sim_socks[i].backend)
+            granted = granted || slice_starts(out, SLICE("HTTP/1.1 200 Conn"));
+        asked = asked || (sim_socks[i].backend && out.n);
+    }
+    for (unsigned i = 0; i < sim_count; i++) {
+        if (!sim_socks[i].backend)
+            check_client(&sim_socks[i], asked);
+        else
+            CHECK(granted || !tunnel || !has(strb_slice(&sim_socks[i].out), early), "early bytes went to parent %u", i);
+    }
+}
+
+static void turn(void)
+{
+    int n = 0;
+    do
+        loop_turn(&w.loop, 0);
+    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
+    CHECK(n < 5000, "the loop spins");
+    check();
+}
+
+/* ---- what peers do ---- */
+
+static const slice good[] = {
+    SLICE("\5\0"),
+    SLICE("\5\2"),
+    SLICE("\1\0"),
+    SLICE("\5\0\0\1\0\0\0\0\0\0"),
+    SLICE("\5\0\0\3\1x\0\0"),
+    SLICE("\0\x5a\0\0\0\0\0\0"),
+    SLICE("HTTP/1.1 200 OK\r\n\r\n"),
+    SLICE("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+    SLICE("HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"),
+    SLICE("HTTP/1.1 100 Continue\r\n\r\n"),
+    SLICE("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"),
+    SLICE("HTTP/1.1 101 x\r\n\r\n"),
+    SLICE("\5\4\0\1\0\0\0\0\0\0"),
+    SLICE("hello"),
+};
+
+static struct sim_sock *last_of(bool backend)
+{
+    for (unsigned i = sim_count; i-- > 0;) {
+        if (sim_socks[i].backend == backend)
+            return &sim_socks[i];
+    }
+    return NULL;
+}
+
+static bool can_send(const struct sim_sock *s)
+{
+    return s && s->open && !s->fin && !s->reset && !s->connecting;
+}
+
+static void open_client(void)
+{
+    struct addr peer;
+    char text[160];
+    struct sim_sock *s = sim_new(false);
+    addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
+    h1_room.accept(&w, &listeners[0], SIM_FD + sim_number(s), &peer);
+    loop_drain(&w.loop);
+    int n = tunnel
+                ? snprintf(text, sizeof(text), "CONNECT x.test:%u HTTP/1.1\r\nHost: x.test:%u\r\n\r\n", way, way)
+                : snprintf(text, sizeof(text), "GET http://x.test:%u/ HTTP/1.1\r\nHost: x.test:%u\r\n\r\n", way, way);
+    sim_push(s, slice_of(text, (size_t)n));
+}
+
+enum { OP_RAW, OP_GOOD, OP_EARLY, OP_FIN, OP_RST, OP_ROOM, OP_TIME, OP_CONNECT, OPS };
+
+static size_t one_op(const uint8_t *p, size_t n)
+{
+    struct sim_sock *parent = last_of(true), *client = last_of(false);
+    size_t take = 2;
+    switch (p[0] % OPS) {
+    case OP_RAW:
+        take += p[1] < n - 2 ? p[1] : n - 2;
+        if (can_send(parent) && take > 2)
+            sim_push(parent, slice_of((const char *)p + 2, take - 2));
+        break;
+    case OP_GOOD:
+        if (can_send(parent))
+            sim_push(parent, good[p[1] % array_len(good)]);
+        break;
+    case OP_EARLY:
+        if (can_send(client) && tunnel)
+            sim_push(client, slice_str(early));
+        break;
+    case OP_FIN:
+        if (can_send(p[1] & 1 ? client : parent))
+            sim_fin(p[1] & 1 ? client : parent);
+        break;
+    case OP_RST:
+        if (can_send(p[1] & 1 ? client : parent))
+            sim_rst(p[1] & 1 ? client : parent, ECONNRESET);
+        break;
+    case OP_ROOM:
+        if (parent && parent->open)
+            sim_room(parent, p[1] == 255 ? SIM_ROOM : p[1]);
+        sim_next_room = p[1] == 255 ? SIM_ROOM : p[1];
+        break;
+    case OP_TIME:
+        sim_now += (uint64_t)p[1] * 100;
+        break;
+    case OP_CONNECT:
+        sim_next_connect = (enum sim_connect)(p[1] % 3);
+        if (parent && parent->connecting && (p[1] & 8))
+            sim_connected(parent);
+        break;
+    }
+    return take;
+}
+
+/* ---- the world ---- */
+
+static bool all_free(void)
+{
+    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.pages.live == 0;
+}
+
+static void begin(void)
+{
+    sim_reset();
+    begun = ended = 0;
+    memset(&w, 0, sizeof(w));
+    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
+    w.loop.owner = &w;
+    slab_init(&w.pages, EXCHANGE_PAGE, 1);
+    w.budget.limit = 64 << 20;
+    w.max_connections = 1000;
+    CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
+    w.gen = &refs[0];
+    refs[0].current = true;
+    refs[1].current = false;
+    listeners[0].conf = h1_room.listener_conf(gens[0], listeners[0].key);
+    proxy_worker_gen_changed(&w);
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < 3000 && !all_free(); i++) {
+        sim_now += 1000;
+        turn();
+    }
+    loop_reap_now(&w.loop);
+    proxy_worker_drain(&w);
+    loop_reap_now(&w.loop);
+    CHECK(all_free(), "%llu connections, %zu exchanges are left", (unsigned long long)w.connections, w.pages.live);
+    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
+    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
+    CHECK(refs[0].users == 0, "a generation is held");
+    proxy_worker_done(&w);
+    h1_worker_done(&w);
+    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
+    loop_done(&w.loop);
+    scratch_done(&w.scratch);
+    slab_done(&w.pages);
+}
+
+static void once(void)
+{
+    static bool done;
+    if (done)
+        return;
+    done = true;
+    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
+    sim_reset();
+    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
+    load(0);
+    load(1);
+    log_main_set(&gens[0]->log);
+    run_init();
+    real_run = exchange_run;
+    exchange_run = watched_run;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1 || size > 2000)
+        return 0;
+    once();
+    way = 1 + data[0] % 6;
+    tunnel = data[0] & 0x80;
+    begin();
+    open_client();
+    turn();
+    for (data++, size--; size >= 2;) {
+        bool wait = data[0] & 0x80;
+        size_t n = one_op(data, size);
+        data += n;
+        size -= n;
+        if (!wait)
+            turn();
+    }
+    turn();
+    end();
+    return 0;
+}
