@@ -148,6 +148,21 @@ def test_what_is_refused_at_load(hinge, line, told):
     assert told in h.run("-t", check=1).stderr
 
 
+def test_in_a_squid_conf(hinge, backend, parent):
+    far = parent({"far.test": backend()}, login="tom:s")
+    h = hinge.prepare_http("forward { listen %%port%%; access_log off; squid_conf squid.conf; }")
+    h.write("squid.conf", f"""http_access allow all
+cache_peer 127.0.0.1 parent {far.port} 0 no-query default login=tom:s name=up # our provider's
+acl posts method POST
+cache_peer_access up deny posts
+never_direct allow all
+""")
+    h.start()
+    assert through(h, "http://far.test/").status == 200 and tunnel(h, "far.test:443").status == 200
+    assert through(h, "http://far.test/", "Content-Length: 0", method="POST").status == 503
+    assert [a.user for a in far.asked] == ["tom", "tom"]
+
+
 def test_a_warning(hinge):
     h = hinge.prepare_http("forward { listen %%port%%; cache_peer 127.0.0.1 parent 1 0; }")
     told = h.run("-t", check=0).stderr
