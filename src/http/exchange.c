@@ -242,6 +242,7 @@ static const char *const why_texts[] = {
     [WHY_INTERIMS] = "upstream sent too many interim responses",
     [WHY_NOMEM] = "out of memory",
     [WHY_SHUTDOWN] = "shutting down",
+    [WHY_LIMIT] = "a limit of the client was reached",
     [WHY_PARENT] = "the request has ended",
     [WHY_HOP] = "no way through a parent",
     [WHY_TARGET] = "a parent refused the target",

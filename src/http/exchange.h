@@ -60,6 +60,7 @@ enum x_why {
     WHY_INTERIMS, /* too many 1xx */
     WHY_NOMEM,
     WHY_SHUTDOWN,
+    WHY_LIMIT,  /* a limit of the client's was reached on the way */
     WHY_PARENT, /* of a child: nobody waits for it any more */
     WHY_HOP,    /* a proxy on the way to the target did not let us through: x->back_detail */
     WHY_TARGET, /* ... the last one said that the target cannot be reached */

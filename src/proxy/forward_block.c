@@ -16,6 +16,7 @@
 #include "http/client.h"
 #include "proxy/chain.h"
 #include "proxy/endpoint.h"
+#include "proxy/forward_limits.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy_pass.h"
 #include "proxy/resolver_dir.h"
@@ -404,6 +405,8 @@ int forward_check(struct conf_ctx *cf, struct http_main *m)
         rc = one != OK ? one : rc;
         one = check_parents(cf, s, conf_get(l->conf, &parent_feature));
         rc = one != OK ? one : rc;
+        if (rc == OK)
+            rc = forward_limits_attach(cf, conf_get(l->conf, &forward_limits_feature), s->listens->key);
     }
     return rc;
 }

@@ -33,7 +33,7 @@ static const char default_page[] =
     "body { font: 16px/1.5 sans-serif; color: #222; background: #f4f4f4; margin: 0 }\n"
     "main { max-width: 36em; margin: 10vh auto; padding: 2em; background: #fff; border-top: 4px solid #b33 }\n"
     "h1 { font-size: 1.4em; margin-top: 0 }\ndt { color: #666 }\ndd { margin: 0 0 .6em; overflow-wrap: anywhere }\n"
-    "</style>\n</head>\n<body>\n<main>\n<h1>This proxy does not lead there</h1>\n<dl>\n"
+    "</style>\n</head>\n<body>\n<main>\n<h1>The proxy has refused this request</h1>\n<dl>\n"
     "<dt>Address</dt><dd>$forward_host</dd>\n<dt>Reason</dt><dd>$forward_reason</dd>\n"
     "<dt>Asked by</dt><dd>$forward_user $forward_client</dd>\n</dl>\n"
     "<p>If you need it, ask whoever runs the proxy and name the address and the reason.</p>\n"
@@ -154,6 +154,22 @@ static unsigned status_of(const struct forward_exchange *f)
     return f->verdict == FORWARD_LIMITED ? f->limit_status : 403;
 }
 
+/* Whoever is over a limit may come again. */
+static bool later(struct exchange *x)
+{
+    const struct forward_exchange *f = x->proxy->forward;
+    struct field field = { .name = SLICE("Retry-After"), .token = TOK_RETRY_AFTER };
+    if (f->verdict != FORWARD_LIMITED || f->limit_status != 429)
+        return true;
+    field.value = arena_printf(&x->arena, "%llu", (unsigned long long)f->limit_wait);
+    return field.value.p && fields_add(&x->arena, &x->resp.fields, field);
+}
+
+static bool with_fields(struct exchange *x)
+{
+    return not_stored(x) && later(x);
+}
+
 /* A redirect says nothing to whoever asked for a tunnel, and a limit is gone in a moment: both get the page. */
 int forward_deny(struct exchange *x)
 {
@@ -166,15 +182,15 @@ int forward_deny(struct exchange *x)
         rc = write_text(x, &p->address, DENY_ADDRESS, &text);
         if (rc == OK)
             rc = reply_redirect(x, 302, text);
-        return rc == OK && not_stored(x) ? ERR_REFUSED : ERR_NOMEM;
+        return rc == OK && with_fields(x) ? ERR_REFUSED : ERR_NOMEM;
     }
     if (p->kind == PAGE_OFF)
-        return reply_set(x, status_of(f), SLICE_NONE, SLICE_NONE, true) == OK && not_stored(x) ? ERR_REFUSED
-                                                                                               : ERR_NOMEM;
+        return reply_set(x, status_of(f), SLICE_NONE, SLICE_NONE, true) == OK && with_fields(x) ? ERR_REFUSED
+                                                                                                : ERR_NOMEM;
     rc = write_text(x, &p->page, DENY_HTML, &text);
     if (rc == OK)
         rc = reply_set(x, status_of(f), SLICE("text/html; charset=utf-8"), text, false);
-    return rc == OK && not_stored(x) ? ERR_REFUSED : ERR_NOMEM;
+    return rc == OK && with_fields(x) ? ERR_REFUSED : ERR_NOMEM;
 }
 
 /* ---- load ---- */

@@ -10,6 +10,7 @@
 #include "proxy/forward_block.h"
 #include "proxy/forward_deny.h"
 #include "proxy/forward_filter.h"
+#include "proxy/forward_limits.h"
 #include "proxy/forward_privacy.h"
 #include "proxy/proxy.h"
 
@@ -160,7 +161,8 @@ int forward_ask(struct exchange *x)
     struct forward_exchange *f = x->proxy->forward;
     struct fwd_request v;
     f->verdict = FORWARD_ALLOWED;
-    if (!f->conf->policy->http_access.n && !f->conf->squid && !forward_filters(x) && !forward_privacy_any(x))
+    if (!f->conf->policy->http_access.n && !f->conf->squid && !forward_filters(x) && !forward_privacy_any(x) &&
+        !forward_limits_any(x))
         return OK;
     forward_view(x, &v);
     int rc = by_access(x, f, &v);
@@ -168,6 +170,8 @@ int forward_ask(struct exchange *x)
         rc = forward_filter_decide(x, &v);
     if (rc == OK)
         rc = forward_privacy_decide(x, &v);
+    if (rc == OK)
+        rc = forward_limits_enter(x, &v);
     f->undecided = rc == ERR_AGAIN;
     return rc;
 }

@@ -28,6 +28,7 @@ struct forward_exchange {
     uint16_t limit_status; /* of FORWARD_LIMITED: what it is answered with, and why */
     const char *limit_reason;
     slice limit_rule;
+    uint64_t limit_wait;               /* Retry-After, s */
     const struct addr *source;         /* where it is to come from; NULL: proxy_bind says */
     bool source_only;                  /* peers that cannot be reached from there are not tried */
     const struct forward_strip *strip; /* fields that do not travel; NULL: all do */
