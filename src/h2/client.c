@@ -19,7 +19,7 @@ struct h2_client {
     struct addr addr;
     uint64_t key, bound, since, requests;
     uint64_t idle_ms, send_ms;
-    uint64_t heard; /* when bytes last came */
+    uint64_t heard;  /* when bytes last came */
     const char *why; /* the handshake failed; lives as long as the transport */
     bool connecting; /* nothing may be sent yet */
     bool shaking;    /* ... because of TLS */
@@ -693,6 +693,11 @@ static void nothing(struct h2_conn *c)
 {
 }
 
+/* We send none. */
+static void on_ping_ack(struct h2_conn *c, slice data)
+{
+}
+
 static void on_blocked(struct h2_conn *c, bool on)
 {
     if (on)
@@ -713,7 +718,7 @@ static const struct h2_role client_role = {
     .erred = on_erred,
     .settings = nothing,
     .goaway = on_goaway,
-    .ping_ack = nothing,
+    .ping_ack = on_ping_ack,
     .blocked = on_blocked,
     .gone = gone,
 };

@@ -72,6 +72,11 @@ static const struct directive directives[] = {
     SLOT("http2_header_memory", CONF_SIZE, header_memory, 4096, 1 << 30, "1m", "http2_header_memory SIZE;",
          "What the header fields of all requests under way on one connection may take when decoded; requests beyond "
          "are refused."),
+    SLOT(
+        "http2_idle_ping", CONF_MSEC, idle_ping, 0, 0, "0", "http2_idle_ping TIME;",
+        "A client that has been silent for that long is sent a PING, and is taken for dead when it stays silent for as "
+        "long again: the connection is closed. That finds out about clients that vanished while requests of theirs "
+        "are under way; keepalive_timeout goes on to end connections without. 0: no PING is sent."),
     {
         .name = "http2_chunk_size",
         .contexts = HSL,

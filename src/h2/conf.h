@@ -14,6 +14,7 @@ struct h2_server_conf {
     uint64_t max_resets;    /* http2_max_resets */
     uint64_t max_control;   /* http2_max_control_frames */
     uint64_t header_memory; /* http2_header_memory */
+    uint64_t idle_ping;     /* http2_idle_ping, ms; 0: none is sent */
 };
 
 struct h2_location_conf {

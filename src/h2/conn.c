@@ -329,7 +329,7 @@ static void take_gathered(struct h2_conn *c, const struct h2_event *e)
         return;
     case H2_PING:
         if (e->flags & H2_ACK)
-            c->role->ping_ack(c);
+            c->role->ping_ack(c, e->run);
         else
             h2_out_frame(c, H2_PING, H2_ACK, 0, e->run);
         return;

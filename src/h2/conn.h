@@ -47,7 +47,7 @@ struct h2_role {
     void (*erred)(struct h2_conn *c, enum h2_error e, const char *why);
     void (*settings)(struct h2_conn *c);
     void (*goaway)(struct h2_conn *c, uint32_t last, enum h2_error error);
-    void (*ping_ack)(struct h2_conn *c);
+    void (*ping_ack)(struct h2_conn *c, slice data);
     /* The connection is full of unwritten bytes, or no more. */
     void (*blocked)(struct h2_conn *c, bool on);
     /* A stream was freed. */

@@ -15,8 +15,12 @@
 #include "h2/request.h"
 #include "http/client.h"
 #include "net/listen.h"
+#include "tls/server.h"
 
 enum { BATCH = 32, LEAVE_MS = 1000, PROGRESS = 1024, FIELDS_HARD = 1000, BYTES_HARD = 64 << 10, WINDOW_LEAST = 1024 };
+
+/* What our PINGs carry. */
+static const slice LEAVING = { "leaving!", 8 }, AWAKE = { "awake?..", 8 };
 
 static const struct client_server_conf *rules_conf(const struct h2_server *s)
 {
@@ -109,6 +113,7 @@ static void gone(struct h2_conn *c)
 {
     struct h2_server *s = h2_server_of(c);
     struct worker *w = c->w;
+    timer_drop(&w->loop, &s->ping);
     list_del(&s->link);
     gen_drop(s->gen);
     free((void *)s->client.proxied);
@@ -123,7 +128,7 @@ void h2_server_leave(struct h2_server *s)
         return;
     s->leave = 1;
     h2_out_goaway(&s->c, H2_STREAM_MAX, H2_NO_ERROR);
-    h2_out_frame(&s->c, H2_PING, 0, 0, SLICE("leaving!"));
+    h2_out_frame(&s->c, H2_PING, 0, 0, LEAVING);
     timer_set(&s->c.w->loop, &s->c.timer, LEAVE_MS);
 }
 
@@ -217,9 +222,33 @@ static void on_blocked(struct h2_conn *c, bool on)
     }
 }
 
+/* A client that does not even answer that is gone, whatever TCP believes. */
+static void on_ping(struct timer *t)
+{
+    struct h2_server *s = container_of(t, struct h2_server, ping);
+    struct h2_conn *c = &s->c;
+    uint64_t now = loop_now(&c->w->loop), every = h2_of(s)->idle_ping, silent = now - s->heard;
+    if (c->failing || c->closed || !every)
+        return;
+    if (silent < every) {
+        timer_set(&c->w->loop, t, every - silent);
+    } else if (!s->pinged) {
+        s->pinged = true;
+        h2_out_frame(c, H2_PING, 0, 0, AWAKE);
+        timer_set(&c->w->loop, t, every);
+    } else {
+        worker_count(c->w, COUNT_H2_SILENT);
+        h2_conn_abort(c, WHY_CLIENT_TIMEOUT);
+    }
+}
+
 static void on_io(struct io *io, unsigned events)
 {
     struct h2_conn *c = container_of(io, struct h2_conn, io);
+    if (events & IO_IN) {
+        h2_server_of(c)->heard = loop_now(&c->w->loop);
+        h2_server_of(c)->pinged = false;
+    }
     h2_conn_io(c, events);
     if (!c->closed)
         h2_server_rest(h2_server_of(c));
@@ -266,6 +295,8 @@ void h2_server_take(struct worker *w, const struct handover *h)
     struct h2_conn *c = &s->c;
     timer_init(&c->timer, on_timer);
     timer_init(&c->out_timer, on_out_timer);
+    timer_init(&s->ping, on_ping);
+    s->heard = loop_now(&w->loop);
     s->client = h->client;
     s->gen = h->gen;
     s->listener = h->listener;
@@ -278,6 +309,8 @@ void h2_server_take(struct worker *w, const struct handover *h)
     c->resets_burst = (uint32_t)k->max_resets;
     c->max_block = (uint32_t)(rules_conf(s)->large_buffers * rules_conf(s)->large_buffer_size + (16 << 10));
     c->readable = h->readable;
+    if (k->idle_ping)
+        timer_set(&w->loop, &s->ping, k->idle_ping);
     greet(s);
     if (h->early.n)
         h2_conn_feed(c, h->early);
@@ -289,14 +322,37 @@ void h2_server_take(struct worker *w, const struct handover *h)
 
 /* ---- requests ---- */
 
-/* A reload may have come: the connection goes over to the new generation if its address is there, and leaves if not. */
+static const struct server *named(const struct listener_conf *l, slice name)
+{
+    return name.n ? route_server(l, NULL, name) : l->default_server;
+}
+
+/* Whom the server is, and what it asks of clients and speaks with them. */
+static bool same_policy(const struct tls_conf *a, const struct tls_conf *b)
+{
+    return memcmp(a->policy, b->policy, TLS_KEY) == 0 && a->protocols == b->protocols &&
+           slice_eq(a->ciphers, b->ciphers) && slice_eq(a->curves, b->curves) && a->prefer_server == b->prefer_server;
+}
+
+/* Would the connection be taken by the other listener of its address just as it was? */
+static bool same_terms(const struct h2_server *s, const struct listener_conf *l)
+{
+    const struct listener_conf *was = s->client.listener;
+    slice name = s->c.tr ? tls_server_name(s->c.tr) : SLICE_NONE;
+    if (!l || l->proxy_protocol != was->proxy_protocol || l->ssl != was->ssl)
+        return false;
+    const struct server *a = named(was, name), *b = named(l, name);
+    return (l->http2 || b->http2) && (!s->c.tr || same_policy(a->tls, b->tls));
+}
+
+/* A reload may have come: the connection goes over to the new generation, or leaves. */
 static void follow_generation(struct h2_server *s)
 {
     struct worker *w = s->c.w;
     if (s->gen == w->gen || w->draining)
         return;
     const struct listener_conf *l = route_listener(w->gen->gen, s->client.listener->key);
-    if (!l || l->proxy_protocol != s->client.listener->proxy_protocol) {
+    if (!same_terms(s, l)) {
         h2_server_leave(s);
         return;
     }
@@ -304,6 +360,17 @@ static void follow_generation(struct h2_server *s)
     gen_drop(s->gen);
     s->gen = w->gen;
     s->client.listener = l;
+}
+
+void h2_worker_gen_changed(struct worker *w)
+{
+    struct list *at = w->h2->connections.next, *next;
+    for (; w->gen && at != &w->h2->connections; at = next) {
+        struct h2_server *s = list_entry(at, struct h2_server, link);
+        next = at->next;
+        if (s->gen != w->gen && !same_terms(s, route_listener(w->gen->gen, s->client.listener->key)))
+            h2_server_leave(s);
+    }
 }
 
 static bool ignore(void *arg, slice name, slice value)
@@ -486,9 +553,10 @@ static void on_goaway(struct h2_conn *c, uint32_t last, enum h2_error error)
         h2_server_leave(h2_server_of(c));
 }
 
-static void on_ping_ack(struct h2_conn *c)
+static void on_ping_ack(struct h2_conn *c, slice data)
 {
-    leave_finally(h2_server_of(c));
+    if (slice_eq(data, LEAVING))
+        leave_finally(h2_server_of(c));
 }
 
 static void on_wrote(struct h2_stream *st, size_t head, size_t body)
@@ -539,6 +607,7 @@ const struct room_hooks h2_room = {
     .name = "h2",
     .init = h2_worker_init,
     .done = h2_worker_done,
+    .gen_changed = h2_worker_gen_changed,
     .drain = h2_worker_drain,
     .cut = h2_worker_cut,
 };

@@ -21,9 +21,12 @@ struct h2_server {
     struct gen_ref *gen; /* that client.listener belongs to */
     struct listener *listener;
     struct list link;
+    struct timer ping;   /* http2_idle_ping */
+    uint64_t heard;      /* when bytes last came; mono ms */
     uint64_t blocked_at; /* bytes written when the send timer was last set */
     uint64_t written;
     bool in_head, resting; /* why the timer runs: a header block is not whole; nothing is under way */
+    bool pinged;           /* nothing came since the PING */
     uint8_t leave;         /* GOAWAY: 0 none, 1 announced, 2 final */
 };
 
@@ -34,6 +37,8 @@ extern const struct h2_role h2_server_role;
 int h2_worker_init(struct worker *w);
 void h2_worker_done(struct worker *w);
 void h2_worker_drain(struct worker *w);
+/* Connections whose listener or TLS policy the new generation has no more leave. */
+void h2_worker_gen_changed(struct worker *w);
 void h2_worker_cut(struct worker *w, struct gen_ref *r);
 void h2_server_take(struct worker *w, const struct handover *h);
 

@@ -37,6 +37,10 @@ static int send_head(struct end *e, struct exchange *x)
     struct h2_head h;
     uint64_t length = 0;
     bool ends;
+    if (st->reset) { /* an answer to a failure, or after all (proxy_ignore_client_abort): nobody is there to take it */
+        exchange_front_failed(x, WHY_CLIENT_CLOSED);
+        return OK;
+    }
     bool told = length_of(x, &length, &ends);
     int rc = h2_head_begin(&h, &x->arena, x->resp.fields.n + 2);
     if (rc == OK)

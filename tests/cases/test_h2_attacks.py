@@ -276,7 +276,7 @@ class TestStreamNumbers:
             assert c.answer(2**31 - 1).status == 200
 
     def test_window_of_a_stream_exceeded(self, site):
-        h = site(server="http2_body_preread_size 1k;", script=hang)
+        h = site(server="http2_body_preread_size 1k; client_body_buffer_size 1k;", script=hang)
         with H2(h.address) as c:
             c.send(frame(h2.HEADERS, 4, 1, c.encoder.encode(request("/", "POST"))) + frame(h2.DATA, 0, 1, b"x" * 2000))  # before the window grows
             assert c.answer(1).reset == h2.FLOW_CONTROL_ERROR

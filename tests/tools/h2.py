@@ -3,6 +3,7 @@
 Frames are made and read by hand, so that broken ones can be made; only HPACK comes from a library.
 """
 import socket
+import ssl
 import struct
 
 from hpack import Decoder, Encoder
@@ -55,9 +56,15 @@ class Answer:
 class H2:
     """One connection. Everything that came is in `frames`; answers are collected by stream."""
 
-    def __init__(self, address, greet=True, **values):
+    def __init__(self, address, greet=True, tls=None, **values):
         self.sock = socket.create_connection(address, PATIENCE)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:  # the name to ask for
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_alpn_protocols(["h2"])
+            self.sock = context.wrap_socket(self.sock, server_hostname=tls or None)
+            assert self.sock.selected_alpn_protocol() == "h2"
         self.sock.settimeout(PATIENCE)
         self.encoder, self.decoder = Encoder(), Decoder()
         self.buffer, self.frames, self.answers, self.block = b"", [], {}, b""
