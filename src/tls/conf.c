@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "tls/check.h"
+#include "tls/decode.h"
 #include "tls/pem.h"
 #include "tls/ticket.h"
 
@@ -187,6 +188,8 @@ int tls_conf_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct
                     const void *parent)
 {
     struct tls_conf *c = conf;
+    if (kind == SCOPE_MAIN)
+        return tls_decode_queue(cf, conf);
     if (kind != SCOPE_SERVER)
         return OK;
     if (!arena_dup(cf->arena, c->ciphers, &c->ciphers) || !arena_dup(cf->arena, c->curves, &c->curves))

@@ -63,6 +63,8 @@ struct tls_main {
     struct map by_key; /* digest -> itself: what is asked for */
     struct gen_cleanup cleanup;
     bool ready;
+    struct tls_decode_job *jobs, **jobs_end; /* what is to be decoded (tls/decode.c) */
+    uint32_t njobs;
 };
 
 extern struct feature ssl_feature;

@@ -83,7 +83,7 @@ int tls_use_pair(SSL_CTX *ctx, const struct tls_file *cert, const struct tls_fil
     if (!leaf)
         return fail(out, "cannot load certificate", cert->path);
     int rc = OK;
-    EVP_PKEY *k = pem_key(key->text, passwords ? passwords->text : SLICE_NONE);
+    EVP_PKEY *k = pem_key(NULL, key->text, passwords ? passwords->text : SLICE_NONE);
     if (!k)
         rc = fail(out, "cannot load certificate key", key->path);
     else if (SSL_CTX_use_certificate(ctx, leaf) != 1)

@@ -11,8 +11,15 @@
 /* The first certificate, and those behind it as *rest (NULL: none); both are the caller's. NULL: OpenSSL's queue says
  * why. */
 X509 *pem_chain(slice text, STACK_OF(X509) * *rest);
-/* A private key; each line of `passwords` is tried. NULL: OpenSSL's queue says why. */
-EVP_PKEY *pem_key(slice text, slice passwords);
+/* What decoding many keys keeps between two of them; begins as zeros, belongs to one thread. */
+struct pem_reader {
+    struct ossl_decoder_ctx_st *decoder;
+    EVP_PKEY *found;
+};
+
+void pem_reader_done(struct pem_reader *r);
+/* A private key; each line of `passwords` is tried. r may be NULL. NULL: OpenSSL's queue says why. */
+EVP_PKEY *pem_key(struct pem_reader *r, slice text, slice passwords);
 /* Adds all revocation lists. false: there is none, or one is broken. */
 bool pem_crls(slice text, X509_STORE *store);
 EVP_PKEY *pem_dh(slice text);
