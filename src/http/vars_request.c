@@ -125,6 +125,8 @@ static int get_field(struct exchange *x, const struct var *v, slice *out)
     slice joint = slice_ieq(v->arg, SLICE("cookie")) ? SLICE("; ") : SLICE(", ");
     if (slice_ieq(v->arg, SLICE("host")))
         return var_some(x->req.authority, out);
+    if (x->server->forward && slice_ieq(v->arg, SLICE("proxy_authorization")))
+        return ERR_NOTFOUND; /* a password for us: not for a log, nor for a field of what goes out */
     return var_fields(x, &x->req.fields, &x->req.hop, v->arg, joint, out);
 }
 

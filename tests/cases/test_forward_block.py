@@ -35,6 +35,27 @@ def test_absolute_form(hinge, backend):
     assert not [n for n in names if n.startswith("proxy-")]
 
 
+def test_passwords_for_the_proxy_are_in_no_variable(hinge, backend):
+    origin = backend()
+    h = hinge.http(f"log_format all \"$http_proxy_authorization|$request|$remote_user|$http_x\"; "
+                   f"forward {{ listen %%port%%; {OUT} access_log all.log all; proxy_set_header X-Told $http_proxy_authorization; }}")
+    got = through(h, f"http://127.0.0.1:{origin.port}/", "Proxy-Authorization: Basic bWU6c2VjcmV0", "X: y").json()
+    assert "bWU6c2VjcmV0" not in str(got)
+    assert h.wait_lines("all.log")[0].split("|")[0] == "-" and h.read("all.log").endswith("|me|y\n")
+
+
+@pytest.mark.parametrize("fields", [["Content-Length: 5"], ["Transfer-Encoding: chunked"], ["Content-Length: 5", "Content-Length: 6"], ["Expect: 100-continue", "Content-Length: 5"]])
+def test_a_connect_has_no_body(hinge, backend, fields):
+    """What follows its head are the tunnel's first bytes: never a body, nor a second request."""
+    origin = backend()
+    h = proxy(hinge, f"connect_ports {origin.port};")
+    with h.connect() as c:
+        c.send(lines(f"CONNECT 127.0.0.1:{origin.port} HTTP/1.1", f"Host: 127.0.0.1:{origin.port}", *fields) + b"GET / HTTP/1.1\r\n\r\n")
+        assert c.response("CONNECT").status == 400
+        c.assert_closed()
+    assert not origin.connections
+
+
 def test_curl_by_both_ways(hinge, backend):
     origin = backend(serve(lambda req: answer(b"got " + req.target.encode())))
     h = proxy(hinge, f"connect_ports {origin.port};")
