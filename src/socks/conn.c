@@ -100,7 +100,7 @@ ssize_t socks_conn_read(struct socks_conn *c, size_t want)
     if (want > s->size)
         want = s->size;
     ssize_t n = receive(c, p, want);
-    if (n == ERR_AGAIN || (n > 0 && (size_t)n < want && !c->hup))
+    if (n == ERR_AGAIN || (n > 0 && (size_t)n < want && !c->hup && !(c->tr && c->tr->more)))
         c->readable = false;
     if (n > 0) {
         c->in = p;

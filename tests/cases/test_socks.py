@@ -1,11 +1,13 @@
 """SOCKS 4, 4a and 5 on the port of a forward block: the handshake, tunnels, and what is refused with which code."""
 import queue
 import socket
+import ssl
 import subprocess
 
 import pytest
 from tools import dns, socks
 from tools.backend import serve
+from tools.certs import certificate
 from tools.raw import Client
 from tools.wire import answer, lines
 
@@ -381,3 +383,33 @@ class TestTellingWhatHappened:
         with socks.opened(h, 5, "127.0.0.1", backend(shout).port):
             got = h.get("/c", port="port2").json()
         assert (got["socks_connections"], got["socks_bad"], got["tunnels"]) == (2, 1, 1), got
+
+
+def test_the_end_of_a_client_over_tls_comes_with_its_last_bytes(hinge, backend):
+    """A close_notify in the segment of the bytes before it, and no FIN: no event tells of it later."""
+    heard = queue.Queue()
+    origin = backend(lambda conn: heard.put(conn.reader.to_the_end()))
+    h = proxy(hinge, certificate().lines, listen="%%port%% ssl")
+    into, out, ctx = ssl.MemoryBIO(), ssl.MemoryBIO(), ssl.create_default_context()
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    tls = ctx.wrap_bio(into, out)
+    with socket.create_connection(("127.0.0.1", h.ports["port"]), 10) as raw:
+        def until(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    raw.sendall(out.read())
+                    into.write(raw.recv(65536))
+
+        until(tls.do_handshake)
+        tls.write(socks.GREETING + socks.request("127.0.0.1", origin.port))
+        got = b""
+        while len(got) < 12:
+            got += until(lambda: tls.read(65536))
+        assert got[:4] == b"\5\0\5\0"
+        tls.write(b"last words")
+        with pytest.raises(ssl.SSLError):  # it is written, and wants to read theirs
+            tls.unwrap()
+        raw.sendall(out.read())
+        assert heard.get(timeout=10) == b"last words"
