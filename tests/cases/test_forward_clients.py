@@ -151,6 +151,47 @@ class TestCurl:
         assert world.curl("-o", "/dev/null", "-w", "%{http_code}", "http://nowhere.test/") == b"502"
 
 
+class TestSocks:
+    """The same port, asked in another language. curl leaves names to the proxy with socks4a and socks5h."""
+
+    @pytest.mark.parametrize("scheme", ["socks5h", "socks4a"])
+    def test_names_and_tls(self, world, scheme):
+        world.start()
+        proxy = world.url.replace("http", scheme)
+        assert world.curl("-x", proxy, f"{world.plain}/hello") == b"hello\n"
+        assert world.curl("-x", proxy, f"{world.secure}/hello") == b"hello\n"
+        assert world.origin.wait_lines("a.log", 2) == ["http HTTP/1.1 /hello", "https HTTP/2.0 /hello"]
+
+    @pytest.mark.parametrize("scheme", ["socks5", "socks4"])
+    def test_addresses(self, world, scheme):
+        world.start()
+        proxy = world.url.replace("http", scheme)
+        assert world.curl("-x", proxy, f"http://127.0.0.1:{world.http}/big") == BIG
+        assert world.curl("-x", proxy, "-k", "-T", SITE.cert, f"https://127.0.0.1:{world.https}/echo").startswith(b"PUT ")
+
+    def test_by_environment(self, world):
+        world.start()
+        env = world.env(ALL_PROXY=world.url.replace("http", "socks5h"), http_proxy="", https_proxy="")
+        assert world.curl(f"{world.plain}/hello", env=env) == b"hello\n"
+        assert world.curl(f"http://127.0.0.1:{world.http}/hello", env={**env, "no_proxy": "127.0.0.1"}) == b"hello\n"
+        assert len(world.log(1)) == 1
+
+    def test_what_is_refused(self, world):
+        world.start("socks_ports 443;")
+        proxy = world.url.replace("http", "socks5h")
+        world.curl("-x", proxy, f"{world.plain}/hello", check=97)
+        world.curl("-x", proxy, "http://169.254.169.254:443/", check=97)
+        world.curl("-x", proxy, "https://nowhere.test/", check=97)
+
+    def test_git(self, world, tmp_path):
+        world.start()
+        bare = world.tree.path / "own.git"
+        world.run("git", "init", "-q", "--bare", bare)
+        world.run("git", "--git-dir", bare, "update-server-info")
+        world.run("git", "-c", f"http.proxy={world.url.replace('http', 'socks5h')}", "clone", "-q", f"{world.plain}/own.git", tmp_path / "copy")
+        assert any("/own.git/info/refs" in line for line in world.origin.wait_lines("a.log"))
+
+
 @needs("wget")
 class TestWget:
     def test_http_and_https(self, world, tmp_path):
@@ -403,14 +444,16 @@ PasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n""")
 
 
 @pytest.mark.skipif(not openbsd_netcat(), reason="needs OpenBSD's netcat")
-def test_ssh_by_connect(world, sshd):
+@pytest.mark.parametrize("way", ["connect", "5"])
+def test_ssh(world, sshd, way):
     port, options = sshd
     world.start(extra=port)
     text = "ssh through a tunnel"
-    command = f"nc -X connect -x 127.0.0.1:{world.proxy.ports['port']} %h %p"
+    command = f"nc -X {way} -x 127.0.0.1:{world.proxy.ports['port']} %h %p"
     done = world.run("ssh", *options, "-o", f"ProxyCommand={command}", "-p", port, "site.test", f"echo {text}; cat /dev/zero | head -c 300000 | wc -c")
     assert done.stdout == f"{text}\n300000\n".encode()
-    assert world.log() == [f"CONNECT site.test:{port} 200 -"]
+    if way == "connect":
+        assert world.log() == [f"CONNECT site.test:{port} 200 -"]
 
 
 # -- a browser
@@ -421,15 +464,18 @@ class TestBrowser:
         fetch('/hello').then(r => r.text()).then(t => { document.getElementById('seen').textContent = location.host + ' ' + t; document.title = 'after'; });
         </script></body></html>"""
 
-    @pytest.mark.parametrize("by", ["--proxy-server={0}", "--proxy-pac-url={0}/proxy.pac"], ids=["named", "pac"])
+    @pytest.mark.parametrize("by", ["--proxy-server={0}", "--proxy-pac-url={0}/proxy.pac", "--proxy-server=socks5://{1}"], ids=["named", "pac", "socks"])
     def test_pages(self, world, by, tmp_path):
         world.tree.file("page.html", self.PAGE)
         world.start()
         world.origin.rewrite_http(f"types {{ text/html html; }} server {{ listen %%port%%; listen %%port2%% ssl; {SITE.lines} root {world.tree}; }}").exists()
         world.origin.reload_until(lambda: "text/html" in (world.origin.get("/page.html")["Content-Type"] or ""))
-        options = [by.format(world.url), "--ignore-certificate-errors"]
+        options = [by.format(world.url, world.url[7:]), "--ignore-certificate-errors"]
         for url, port in ((world.plain, world.http), (world.secure, world.https)):
             page = dom(f"{url}/page.html", tmp_path, *options)
             assert "<title>after</title>" in page and f"site.test:{port} hello" in page, page
+        if "socks" in by:
+            assert len(world.log(1)) >= 1
+            return
         seen = world.log(3)
         assert f"GET {world.plain}/page.html 200 -" in seen and f"GET {world.plain}/hello 200 -" in seen and world.connected in seen
