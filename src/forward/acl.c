@@ -31,6 +31,8 @@ static const struct acl_type {
     { SLICE("referer_regex"), ACL_REFERER_REGEX, true },
     { SLICE("req_header"), ACL_REQ_HEADER, true },
     { SLICE("rep_header"), ACL_REP_HEADER, true },
+    { SLICE("req_mime_type"), ACL_REQ_MIME_TYPE, true },
+    { SLICE("rep_mime_type"), ACL_REP_MIME_TYPE, true },
     { SLICE("http_status"), ACL_HTTP_STATUS, false },
     { SLICE("maxconn"), ACL_MAXCONN, false },
     { SLICE("any-of"), ACL_ANY_OF, false },

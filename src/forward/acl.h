@@ -39,6 +39,8 @@ enum fwd_acl_type {
     ACL_REFERER_REGEX,
     ACL_REQ_HEADER,
     ACL_REP_HEADER,
+    ACL_REQ_MIME_TYPE,
+    ACL_REP_MIME_TYPE,
     ACL_HTTP_STATUS,
     ACL_MAXCONN,
     ACL_ANY_OF,

@@ -171,8 +171,10 @@ enum fwd_answer fwd_acl_match(const struct fwd_acl *a, const struct fwd_request 
     case ACL_BROWSER:
     case ACL_REFERER_REGEX:
     case ACL_REQ_HEADER:
+    case ACL_REQ_MIME_TYPE:
         return any_named_field(a, r->fields);
     case ACL_REP_HEADER:
+    case ACL_REP_MIME_TYPE:
         return any_named_field(a, r->reply);
     default:
         return plain(a, r) ? FWD_YES : FWD_NO;

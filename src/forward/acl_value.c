@@ -195,6 +195,9 @@ int fwd_acl_value(struct fwd_acl *a, struct fwd_compile *c, const struct conf_no
         return slice_eq(text, SLICE("-n")) ? OK : pattern(a, c, node, arg, text, icase, SLICE_NONE);
     case ACL_BROWSER:
         return pattern(a, c, node, arg, text, icase, SLICE("User-Agent"));
+    case ACL_REQ_MIME_TYPE:
+    case ACL_REP_MIME_TYPE:
+        return pattern(a, c, node, arg, text, icase, SLICE("Content-Type"));
     case ACL_REFERER_REGEX:
         return pattern(a, c, node, arg, text, icase, SLICE("Referer"));
     case ACL_REQ_HEADER:

@@ -212,7 +212,7 @@ static int line_peer_access(struct fwd_policy *p, const struct conf_node *n, uin
 
 static int line_header(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
-    struct fwd_header **h = which == 1 ? &p->reply_headers : &p->request_headers;
+    struct fwd_header **h = which & 1 ? &p->reply_headers : &p->request_headers;
     if (n->nargs < 2)
         return fwd_error(&p->c, n, -1, "\"%.*s\" needs a field and more", SLICE_FMT(n->name));
     while (*h && !slice_ieq((*h)->name, first_arg(n)))
@@ -247,6 +247,8 @@ static int line_deny_info(struct fwd_policy *p, const struct conf_node *n, uint3
 {
     if (n->nargs < 2)
         return fwd_error(&p->c, n, -1, "\"deny_info\" needs a page and an acl");
+    if (slice_eq(first_arg(n), SLICE("TCP_RESET")))
+        return fwd_error(&p->c, n, 0, "\"deny_info TCP_RESET\" is not supported");
     for (uint32_t i = 1; i < n->nargs; i++) {
         struct fwd_word *w =
             map_get(&p->acls.names, n->args[i].text) ? add_word(p, &p->deny_info, n, first_arg(n)) : NULL;
@@ -343,7 +345,7 @@ static int line_hostname(struct fwd_policy *p, const struct conf_node *n, uint32
 {
     if (n->nargs != 1)
         return fwd_error(&p->c, n, -1, "\"%.*s\" needs one name", SLICE_FMT(n->name));
-    *(which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
+    *(which == 2 ? &p->error_directory : which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
     return OK;
 }
 
@@ -429,6 +431,7 @@ static int line_auth(struct fwd_policy *p, const struct conf_node *n, uint32_t w
         if (n->nargs != 4 || !slice_ends(n->args[2].text, SLICE("basic_ncsa_auth")))
             return fwd_error(&p->c, n, 2, "the only program of \"auth_param basic\" is basic_ncsa_auth FILE");
         p->auth = true;
+        p->auth_at = n->pos;
         p->auth_file = n->args[3].text;
     } else if (slice_eq(what, SLICE("realm"))) {
         p->auth_realm = n->args[2].text;
@@ -495,6 +498,7 @@ static const struct squid_directive {
     { SLICE("request_header_access"), line_header, 0 },
     { SLICE("reply_header_access"), line_header, 1 },
     { SLICE("request_header_replace"), line_header, 2 },
+    { SLICE("reply_header_replace"), line_header, 3 },
     { SLICE("request_header_add"), line_header_add },
     { SLICE("deny_info"), line_deny_info },
     { SLICE("via"), line_via },
@@ -504,6 +508,7 @@ static const struct squid_directive {
     { SLICE("auth_param"), line_auth },
     { SLICE("visible_hostname"), line_hostname, 0 },
     { SLICE("unique_hostname"), line_hostname, 1 },
+    { SLICE("error_directory"), line_hostname, 2 },
     { SLICE("dns_nameservers"), line_nameservers },
     { SLICE("access_log"), line_log },
     { SLICE("logformat"), line_format },
@@ -533,7 +538,6 @@ static const struct squid_directive {
     { SLICE("logfile_rotate"), line_idle, 2 },
     { SLICE("cache_mgr"), line_idle },
     { SLICE("debug_options"), line_idle, 3 },
-    { SLICE("error_directory"), line_idle },
     { SLICE("error_default_language"), line_idle },
     { SLICE("httpd_suppress_version_string"), line_idle },
     { SLICE("icp_port"), line_idle, 4 },
@@ -670,7 +674,6 @@ static const struct squid_directive {
     { SLICE("forward_max_tries"), line_refused },
     { SLICE("client_request_buffer_max_size"), line_refused },
     { SLICE("reply_body_max_size"), line_refused },
-    { SLICE("reply_header_replace"), line_refused },
     { SLICE("reply_header_add"), line_refused },
     { SLICE("store_id_access"), line_refused },
     { SLICE("cachemgr_passwd"), line_idle },

@@ -46,6 +46,7 @@ struct fwd_word {
     struct conf_pos pos;
     struct fwd_rules rules; /* of access_log: which requests it is for; empty: all */
     bool none;              /* access_log none */
+    slice page;             /* of deny_info: the page's text; NULL pointer: none */
     struct fwd_word *next;
 };
 
@@ -81,7 +82,8 @@ struct fwd_policy {
     enum fwd_forwarded_for forwarded_for;
     bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
     bool via, v4_first, auth, auth_case; /* auth: an htpasswd file is named */
-    slice auth_file, auth_realm, visible_hostname, unique_hostname;
+    slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory;
+    struct conf_pos auth_at;
     uint64_t auth_ttl; /* ms */
     uint64_t times[FWD_TIMES], sizes[FWD_SIZES];
     struct conf_pos time_at[FWD_TIMES], size_at[FWD_SIZES], via_at, forwarded_at; /* file NULL: no line */

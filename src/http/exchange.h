@@ -132,6 +132,7 @@ enum x_slot {
     SLOT_AUTH_BASIC,
     SLOT_AUTH_REQUEST,
     SLOT_USER, /* slice: the name whose password was checked */
+    SLOT_CHALLENGE, /* slice: with what a rule that needs a user asks for one */
     SLOTS = 8,
 };
 

@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
+#include "conf/units.h"
 #include "policy/auth_checks.h"
 #include "policy/auth_files.h"
 
@@ -22,10 +23,18 @@ struct realm {
     struct template text;
 };
 
+/* Who is asked for a password is the rules' business (forward blocks). */
+struct by_rules {
+    bool on, lower;    /* lower: names count in lower case */
+    bool has_remember; /* instead of auth_basic_remember */
+    uint64_t remember;
+};
+
 /* SCOPE_LOCATION */
 struct auth_basic {
     struct realm realm;
     const struct auth_file *file;
+    struct by_rules by_rules;
 };
 
 /* SCOPE_MAIN */
@@ -69,6 +78,17 @@ static slice challenge(struct exchange *x, slice realm)
     return out;
 }
 
+/* Nobody is known: whether that matters is for the rules to say, and this is what they say it with. */
+static enum verdict leave_to_rules(struct exchange *x, slice realm)
+{
+    slice *kept = arena_new(&x->arena, slice);
+    if (!kept)
+        return VERDICT_DROP;
+    *kept = challenge(x, realm);
+    x->slots[SLOT_CHALLENGE] = kept;
+    return kept->p ? VERDICT_NEXT : VERDICT_DROP;
+}
+
 static enum verdict ask_for_password(struct exchange *x, slice realm)
 {
     bool proxy = x->server->forward;
@@ -91,7 +111,7 @@ static enum verdict conclude(struct exchange *x, const struct auth_basic *c, str
     case AUTH_GOOD:
         x->slots[SLOT_USER] = &s->user;
         exchange_trace(x, &c->realm.node->pos, "auth_basic: \"%.*s\" has given the password", SLICE_FMT(s->user));
-        return VERDICT_ALLOW;
+        return c->by_rules.on ? leave_to_rules(x, s->realm) : VERDICT_ALLOW;
     case AUTH_BUSY:
         exchange_log(x, LEVEL_ERROR, "too many password checks wait");
         return reply(x, 503);
@@ -103,7 +123,7 @@ static enum verdict conclude(struct exchange *x, const struct auth_basic *c, str
         exchange_log(x, LEVEL_ERROR, "user \"%.*s\": password mismatch", SLICE_FMT(s->user));
     else
         exchange_log(x, LEVEL_ERROR, "user \"%.*s\" was not found in \"%.*s\"", SLICE_FMT(s->user), SLICE_FMT(s->path));
-    return ask_for_password(x, s->realm);
+    return c->by_rules.on ? leave_to_rules(x, s->realm) : ask_for_password(x, s->realm);
 }
 
 static enum verdict file_missing(struct exchange *x, slice path, int error)
@@ -127,7 +147,10 @@ static enum verdict check(struct exchange *x, const struct auth_basic *c, struct
     if (!h || h->error)
         return file_missing(x, s->path, h ? h->error : ENOENT);
     const struct htpasswd_user *u = htpasswd_find(h, given->user, &s->known);
-    enum auth_result result = u ? auth_check(x, &s->wait, &m->limits, u, s->known, given) : AUTH_BAD;
+    struct auth_limits limits = m->limits;
+    if (c->by_rules.has_remember)
+        limits.remember = c->by_rules.remember;
+    enum auth_result result = u ? auth_check(x, &s->wait, &limits, u, s->known, given) : AUTH_BAD;
     if (given->password.n)
         explicit_bzero((char *)given->password.p, given->password.n); /* decoded into our own arena */
     return conclude(x, c, s, result);
@@ -159,6 +182,14 @@ static enum verdict assume(struct exchange *x, const struct auth_basic *c)
     return VERDICT_ALLOW;
 }
 
+/* Decoded into our own arena. */
+static void lower_case(slice name)
+{
+    char *p = (char *)(uintptr_t)name.p;
+    for (size_t i = 0; i < name.n; i++)
+        p[i] = ascii_lower(p[i]);
+}
+
 static enum verdict begin(struct exchange *x, const struct auth_basic *c)
 {
     struct basic given;
@@ -172,11 +203,13 @@ static enum verdict begin(struct exchange *x, const struct auth_basic *c)
     int rc = credentials(x, &given);
     if (rc == ERR_NOTFOUND) {
         exchange_trace(x, &c->realm.node->pos, "auth_basic \"%.*s\": no password was given", SLICE_FMT(realm));
-        return ask_for_password(x, realm);
+        return c->by_rules.on ? leave_to_rules(x, realm) : ask_for_password(x, realm);
     }
     struct state *s = rc == OK ? arena_new(&x->arena, struct state) : NULL;
     if (!s)
         return VERDICT_DROP;
+    if (c->by_rules.lower)
+        lower_case(given.user);
     s->realm = realm;
     s->user = given.user;
     s->pass = x->passes;
@@ -190,6 +223,12 @@ static enum verdict auth_basic_request(struct exchange *x, const void *conf)
     if (!s || s->pass != x->passes)
         return begin(x, conf);
     return conclude(x, conf, s, s->wait.result);
+}
+
+/* What asks nobody keeps nobody out; the rules do. */
+static bool auth_basic_open(const void *conf)
+{
+    return ((const struct auth_basic *)conf)->by_rules.on;
 }
 
 static bool auth_basic_active(const void *conf)
@@ -260,6 +299,25 @@ static int set_hashes(struct conf_ctx *cf, const struct conf_node *node, void *c
     return rc;
 }
 
+static int set_by_rules(struct conf_ctx *cf, const struct conf_node *node, void *conf)
+{
+    struct by_rules *b = &((struct auth_basic *)conf)->by_rules;
+    slice first = node->args[0].text;
+    if (!slice_eq(first, SLICE("on")) && !slice_eq(first, SLICE("off")))
+        return conf_error(cf, node, 0, "invalid value \"%.*s\": it is on or off", SLICE_FMT(first));
+    b->on = first.n == 2;
+    for (uint32_t i = 1; i < node->nargs; i++) {
+        slice o = node->args[i].text;
+        if (slice_eq(o, SLICE("lower_case")))
+            b->lower = true;
+        else if (slice_starts(o, SLICE("remember=")) && conf_msec(slice_from(o, 9), &b->remember) == OK)
+            b->has_remember = true;
+        else
+            return conf_error(cf, node, (int)i, "invalid parameter \"%.*s\"", SLICE_FMT(o));
+    }
+    return OK;
+}
+
 #define HSLE (CONF_HTTP | CONF_SERVER | CONF_LOCATION | CONF_LIMIT_EXCEPT)
 
 static const struct directive directives[] = {
@@ -294,6 +352,21 @@ static const struct directive directives[] = {
             "configuration is loaded; a change of it takes effect with the next reload. FILE may hold variables behind "
             "the name of a directory: all files that it can mean are read then, each variable standing for a part of "
             "one name without a slash. A relative FILE is looked for beside the configuration file.",
+    },
+    {
+        .name = "auth_basic_by_rules",
+        .contexts = CONF_FORWARD,
+        .min_args = 1,
+        .max_args = 3,
+        .type = CONF_CUSTOM,
+        .scope = SCOPE_LOCATION,
+        .offset = offsetof(struct auth_basic, by_rules),
+        .size = sizeof(struct by_rules),
+        .set = set_by_rules,
+        .usage = "auth_basic_by_rules on | off [lower_case] [remember=TIME];",
+        .doc = "On: a request without a good password goes on without a user, and is asked for one (407) only when an "
+               "http_access line comes to a proxy_auth condition; off, the default: every request needs one. "
+               "lower_case: names are compared in lower case. remember stands for auth_basic_remember.",
     },
     {
         .name = "auth_basic_hashes",
@@ -340,6 +413,7 @@ const struct policy auth_basic_policy = {
     .name = "auth_basic",
     .feature = &auth_basic_feature,
     .active = auth_basic_active,
+    .open = auth_basic_open,
     .asks = true,
     .on_request = auth_basic_request,
 };

@@ -16,12 +16,14 @@
 #include "http/client.h"
 #include "proxy/chain.h"
 #include "proxy/endpoint.h"
+#include "proxy/forward_fields.h"
 #include "proxy/forward_limits.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy_pass.h"
 #include "proxy/resolver_dir.h"
 #include "proxy/satisfy.h"
 #include "proxy/squid_block.h"
+#include "proxy/squid_deny.h"
 #include "proxy/squid_log.h"
 #include "proxy/target.h"
 #include "proxy/udp_relay.h"
@@ -280,6 +282,9 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
         rc = resolver_system(cf, &c->system);
     if (rc == OK)
         rc = forward_policy(cf, c) ? fwd_policy_finish(c->policy) : ERR_NOMEM;
+    if (rc == OK)
+        rc = squid_deny_pages(cf, c->policy);
+    c->fields = rc == OK && forward_has_fields(c);
     if (rc == OK)
         rc = parent_block_end(cf, node);
     if (rc == OK)

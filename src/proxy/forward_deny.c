@@ -13,6 +13,7 @@
 #include "proxy/forward_block.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy.h"
+#include "proxy/squid_deny.h"
 
 enum { PAGE_MAX = 1 << 20, ANSWER_MAX = 2 << 20 };
 
@@ -177,7 +178,9 @@ int forward_deny(struct exchange *x)
     const struct forward_exchange *f = x->proxy->forward;
     const struct deny_page *p = l->page;
     slice text;
-    int rc;
+    int rc = f->verdict == FORWARD_DENIED ? squid_deny(x, f->conf->policy, &f->rules) : ERR_NOTFOUND;
+    if (rc != ERR_NOTFOUND)
+        return rc == OK && not_stored(x) ? ERR_REFUSED : ERR_NOMEM;
     if (p->kind == PAGE_REDIRECT && f->verdict != FORWARD_LIMITED && x->req.form == TARGET_ABSOLUTE) {
         rc = write_text(x, &p->address, DENY_ADDRESS, &text);
         if (rc == OK)

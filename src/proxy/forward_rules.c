@@ -156,6 +156,30 @@ static int by_access(struct exchange *x, struct forward_exchange *f, const struc
     return ERR_REFUSED;
 }
 
+/* A rule came to a condition on the user, and there is a way to ask for one: 407. False: there is none. */
+static bool asks_for_user(const struct exchange *x, const struct forward_exchange *f)
+{
+    const struct fwd_decision *d = &f->rules;
+    bool about_user = d->answer == FWD_NEED_USER || (d->answer == FWD_NO && d->acl && d->acl->type == ACL_PROXY_AUTH);
+    return f->verdict == FORWARD_DENIED && about_user && x->slots[SLOT_CHALLENGE];
+}
+
+static int ask_for_user(struct exchange *x)
+{
+    const slice *challenge = x->slots[SLOT_CHALLENGE];
+    const struct field f = { .name = SLICE("Proxy-Authenticate"),
+                             .value = *challenge,
+                             .token = TOK_PROXY_AUTHENTICATE };
+    worker_count(x->w, COUNT_AUTH_FAILED);
+    int rc = reply_set(x, 407, SLICE_NONE, SLICE_NONE, true);
+    return rc == OK && fields_add(&x->arena, &x->resp.fields, f) ? ERR_REFUSED : ERR_NOMEM;
+}
+
+static int refuse(struct exchange *x)
+{
+    return asks_for_user(x, x->proxy->forward) ? ask_for_user(x) : forward_deny(x);
+}
+
 int forward_ask(struct exchange *x)
 {
     struct forward_exchange *f = x->proxy->forward;
@@ -179,7 +203,7 @@ int forward_ask(struct exchange *x)
 int forward_decide(struct exchange *x)
 {
     int rc = forward_ask(x);
-    return rc == ERR_REFUSED ? forward_deny(x) : rc;
+    return rc == ERR_REFUSED ? refuse(x) : rc;
 }
 
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
@@ -193,6 +217,25 @@ int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
         rc = chain_route(x);
     f->resolved = false; /* `v` is the caller's */
     return rc;
+}
+
+bool forward_outgoing(struct exchange *x, int family, struct addr *out)
+{
+    const struct fwd_rules *l = &x->proxy->forward->conf->policy->outgoing;
+    struct fwd_request v;
+    if (!l->n)
+        return false;
+    forward_view(x, &v);
+    for (const struct fwd_rule *r = l->first; r; r = r->next) {
+        struct addr a;
+        if (addr_parse_ip(r->value, 0, &a) == OK && a.sa.sa_family == family &&
+            fwd_terms_match(r->terms, r->nterms, &v, NULL) == FWD_YES) {
+            exchange_trace(x, &r->pos, "tcp_outgoing_address: %.*s", SLICE_FMT(r->value));
+            *out = a;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- load ---- */

@@ -58,6 +58,9 @@ int forward_ask(struct exchange *x);
  */
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n);
 
+/* tcp_outgoing_address: the first line that holds and whose address is of that family. False: none. */
+bool forward_outgoing(struct exchange *x, int family, struct addr *out);
+
 /* At load: the policy of the block whose SCOPE_LOCATION configuration `conf` is, made at first use. NULL: no memory. */
 struct fwd_policy *forward_policy(struct conf_ctx *cf, void *conf);
 /* A directive's `set`: a line that src/forward compiles. */

@@ -13,6 +13,8 @@
 #include "http/upgrade.h"
 #include "proxy/accel.h"
 #include "proxy/chain.h"
+#include "proxy/forward_fields.h"
+#include "proxy/forward_rules.h"
 #include "proxy/forward_privacy.h"
 #include "proxy/forward_rules.h"
 #include "proxy/headers.h"
@@ -200,6 +202,8 @@ int origin_build(struct exchange *x, const struct peer *peer)
         rc = set_value(x, r->host, &o->host);
     if (rc == OK)
         rc = origin_fields(x, r);
+    if (rc == OK && px->forward && px->forward->conf->fields)
+        rc = forward_origin(x);
     if (rc == OK && unlikely(px->chained))
         rc = chain_origin(x, peer->chain);
     return rc == OK ? origin_connection(x, r) : rc;

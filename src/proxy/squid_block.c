@@ -11,7 +11,7 @@
 #include "http/chars.h"
 #include "proxy/forward_rules.h"
 
-enum { HOST_NAME_ROOM = 256 };
+enum { HOST_NAME_ROOM = 256, AUTH_TTL = 2 * 3600 * 1000 /* Squid's credentialsttl, ms */ };
 
 struct writer {
     struct conf_ctx *cf;
@@ -186,6 +186,26 @@ static void put_rules(struct writer *w, const struct forward_conf *c)
         put(w, pos, "egress_allow", SLICE("all"));
 }
 
+/* auth_param basic: passwords are checked as they are everywhere, but asked for by the rules. */
+static void put_auth(struct writer *w, const struct fwd_policy *p)
+{
+    struct conf_pos pos = p->auth_at;
+    if (!p->auth || block_says(w, SLICE("auth_basic")))
+        return;
+    put(w, pos, "auth_basic", p->auth_realm.n ? p->auth_realm : SLICE("Squid proxy-caching web server"));
+    put(w, pos, "auth_basic_user_file", p->auth_file);
+    struct conf_node *n = add_node(w, pos, "auth_basic_by_rules", p->auth_case ? 2 : 3);
+    if (!n)
+        return;
+    n->args[0].text = SLICE("on");
+    n->args[1].text = arena_printf(w->cf->arena, "remember=%llums",
+                                   (unsigned long long)(p->auth_ttl ? p->auth_ttl : AUTH_TTL));
+    if (!n->args[1].text.p)
+        w->rc = ERR_NOMEM;
+    if (!p->auth_case)
+        n->args[2].text = SLICE("lower_case");
+}
+
 int squid_lines(struct conf_ctx *cf, const struct conf_node *block, struct forward_conf *c, struct conf_node ***end)
 {
     struct writer w = { .cf = cf, .block = block, .end = *end };
@@ -195,6 +215,7 @@ int squid_lines(struct conf_ctx *cf, const struct conf_node *block, struct forwa
     put_sizes(&w, p);
     put_nameservers(&w, p);
     put_told(&w, c);
+    put_auth(&w, p);
     if (c->squid)
         put_rules(&w, c);
     *end = w.end;

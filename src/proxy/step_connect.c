@@ -36,6 +36,100 @@ static struct attempt *new_attempt(struct exchange *x, const struct peer *peer)
     return a;
 }
 
+<<<<<<< HEAD
+=======
+/* A request that may not be sent twice, as far as is known before its method is (proxy_method), or that cannot: its
+ * body is passed on as it comes. */
+static bool must_not_repeat(const struct exchange *x)
+{
+    const struct template *method = &x->proxy->conf->method;
+    bool own = !template_literal(method) || method->source.n;
+    return own || !method_idempotent(x->req.method) || (x->req.body.kind != BODY_NONE && !x->req_pipe.retain);
+}
+
+/* `local`: where it shall come from, NULL: as the kernel likes. */
+static struct h1_client *connection_from(struct exchange *x, const struct peer *peer, const struct addr *local)
+{
+    struct proxy_exchange *p = x->proxy;
+    struct h1_client *cl = NULL;
+    uint64_t bound = local ? hash_bytes(slice_of((const char *)&local->sa, local->len), false) : 0;
+    slice name = SLICE_NONE;
+    const char *why;
+    if (unlikely(p->tls)) {
+        if (proxy_ssl_name(x, &name) != OK) {
+            errno = ENOMEM;
+            return NULL;
+        }
+        bound ^= proxy_ssl_key(x, name);
+    }
+    if (unlikely(p->chained))
+        bound ^= chain_bound(x, peer->chain);
+    while (!p->tunnel && !p->race_retried && (cl = pool_take(x->w, peer, bound)) != NULL) {
+        if (!must_not_repeat(x) || h1_client_alive(cl))
+            break;
+        h1_client_close(cl);
+    }
+    if (cl) {
+        worker_count(x->w, COUNT_UPSTREAM_REUSED);
+        return cl;
+    }
+    cl = h1_client_connect(x->w, &peer->addr, local, p->conf->socket_keepalive);
+    if (cl)
+        cl->bound = bound;
+    if (cl && unlikely(p->tls) && !proxy_ssl_begin(x, cl, name, peer->text, &why)) {
+        exchange_log(x, LEVEL_ERROR, "no TLS to upstream: %s", why);
+        h1_client_close(cl);
+        errno = EPROTO;
+        return NULL;
+    }
+    if (cl && unlikely(p->chained) && chain_begin(x, cl, peer->chain) != OK) {
+        h1_client_close(cl);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return cl;
+}
+
+/*
+ * Where the connection comes from, when that is said: by a rule of the forward block, else by proxy_bind. false: it
+ * cannot be begun (errno).
+ */
+static bool own_address(struct exchange *x, const struct peer *peer, struct addr *out, bool *has)
+{
+    const struct proxy_bind *bind = x->proxy->conf->bind;
+    const struct forward_exchange *f = x->proxy->forward;
+    const struct addr *source = f && peer->addr.sa.sa_family != AF_UNIX ? f->source : NULL;
+    *has = false;
+    if (!source && f && peer->addr.sa.sa_family != AF_UNIX && forward_outgoing(x, peer->addr.sa.sa_family, out)) {
+        *has = true;
+        return true;
+    }
+    if (source && source->sa.sa_family == peer->addr.sa.sa_family) {
+        *out = *source;
+        *has = true;
+        return true;
+    }
+    if (source && f->source_only) {
+        errno = EADDRNOTAVAIL;
+        return false;
+    }
+    if (bind && bind_address(x, bind, peer, out, has) != OK) {
+        errno = ENOMEM;
+        return false;
+    }
+    return true;
+}
+
+static struct h1_client *connection_to(struct exchange *x, const struct peer *peer)
+{
+    struct addr local;
+    bool has;
+    if (likely(!x->proxy->conf->bind && !x->proxy->forward))
+        return connection_from(x, peer, NULL);
+    return own_address(x, peer, &local, &has) ? connection_from(x, peer, has ? &local : NULL) : NULL;
+}
+
+>>>>>>> 839e873 (proxy: passwords, fields, pages, answers and source addresses as a squid.conf says)
 /* Names the attempt for the error log: "http://127.0.0.1:80/path". */
 static void name_upstream(struct exchange *x, const struct peer *peer)
 {

@@ -19,6 +19,8 @@ static bool add_field(struct exchange *x, enum token t, slice name, slice value)
 bool deliver_own_fields(struct exchange *x)
 {
     slice server, date = clock_http(&x->w->loop.clock);
+    if (!x->local && x->server->forward) /* an answer of the world outside is not ours */
+        return add_field(x, TOK_DATE, SLICE("Date"), date);
     if (exchange_eval(x, &x->pass.loc->client->server_field, &server) != OK)
         return false;
     return (!server.n || add_field(x, TOK_SERVER, SLICE("Server"), server)) &&
