@@ -22,6 +22,8 @@
 
 #include "exchange_world.h"
 
+#include "proxy/parent.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void (*real_run)(struct exchange *x);
@@ -195,12 +197,18 @@ static void begin(void)
     refs[1].current = false;
     listeners[0].conf = h1_room.listener_conf(gens[0], listeners[0].key);
     proxy_worker_gen_changed(&w);
+    const struct listener_conf *l = listeners[0].conf;
+    const struct parent_conf *c = conf_get(l->default_server->base->conf, &parent_feature);
+    for (const struct parent *p = c->routes->parents; p; p = p->next) {
+        forget_failures(&p->upstream->primary);
+        forget_failures(&p->upstream->backup);
+    }
 }
 
 static void end(void)
 {
-    for (unsigned i = 0; i < 3000 && !all_free(); i++) {
-        sim_now += 1000;
+    for (unsigned i = 0; i < 300 && !all_free(); i++) {
+        sim_now += 20000;
         turn();
     }
     loop_reap_now(&w.loop);
