@@ -4,6 +4,7 @@ import datetime
 import time
 
 import pytest
+from tools import socks
 from tools.backend import serve
 from tools.times import wait_until
 from tools.wire import answer, lines
@@ -135,6 +136,15 @@ class TestRules:
         assert through(h, f"http://127.0.0.1:{origin.port}/").status == 403
         assert through(h, f"http://localhost:{origin.port}/").status in (403, 502)
         assert not origin.requests
+
+    @pytest.mark.parametrize("version, code", [(4, socks.REJECTED), (5, socks.NOT_ALLOWED)])
+    def test_socks(self, hinge, version, code):
+        h = proxy(hinge, "filter_list bad bad; filter_block bad;", bad="bad.test")
+        with h.connect() as c:
+            assert socks.ask(c, version, "www.bad.test", 443) == code
+        with h.connect() as c:
+            assert socks.ask(c, version, "other.test", 443) not in (code, socks.DONE, socks.GRANTED) or version == 4
+        h.wait_log("blocked by filter: .* host=www.bad.test list=bad entry=bad.test")
 
     def test_counted(self, hinge):
         h = proxy(hinge, "filter_list bad bad; filter_block bad;", outer="server { listen %%port2%%; location / { counters; } }", bad="bad.test")

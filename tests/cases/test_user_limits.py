@@ -4,6 +4,7 @@ import contextlib
 import threading
 
 import pytest
+from tools import socks
 from tools.backend import serve
 from tools.raw import Client
 from tools.times import wait_until
@@ -86,6 +87,13 @@ class TestConnections:
         with contextlib.ExitStack() as stack:
             assert [tunnel(stack, h, origin, BOB)[1].status for _ in range(3)] == [200] * 3
             assert [tunnel(stack, h, origin, ANN)[1].status for _ in range(3)] == [200, 429, 429]
+
+
+    def test_socks(self, hinge, origin):
+        h = proxy(hinge, "user_connections 2;")
+        with contextlib.ExitStack() as stack:
+            got = [socks.ask(stack.enter_context(h.connect()), 5, "127.0.0.1", origin.port) for _ in range(4)]
+        assert got[:2] == [socks.DONE] * 2 and socks.DONE not in got[2:]
 
 
 class TestRate:
