@@ -29,6 +29,9 @@
 #include "proxy/udp_relay.h"
 #include "tls/conf.h"
 
+/* A tunnel may stand for hours, so its exchange grows in small steps. */
+enum { TUNNEL_CHUNK = 1024 };
+
 /* ---- running ---- */
 
 static enum verdict fail(struct exchange *x, unsigned status)
@@ -152,6 +155,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     if (endpoint_parse(text, 80, &e, &why) != OK || e.is_unix)
         return refuse(x, 400, "the target is no host");
     x->proxy->tunnel = connect;
+    if (connect)
+        x->arena.chunk = TUNNEL_CHUNK;
     x->proxy->resolver = c->system;
     x->proxy->foreign = true;
     if (names_of(x, &e) != OK || forward_begin(x, c, &e) != OK)
