@@ -190,13 +190,14 @@ static bool read_request(struct exchange *x, slice head)
     return true;
 }
 
-static int explain_exchange(slice head)
+static int explain_exchange(const struct explain_url *u, slice head)
 {
     struct exchange *x = exchange_new(&world.w, &world.gen, &world.front, &world.client);
     if (!x)
         return ERR_NOMEM;
     if (!read_request(x, head))
         return OK;
+    x->req.socks = u->socks ? 5 : 0; /* whose handshake is the same exchange */
     explain_request(x);
     explain_sayf("from", NULL, "%.*s", SLICE_FMT(exchange_client_text(x)));
     explain_say("listener", world.client.listener->key, &world.client.listener->pos);
@@ -361,7 +362,7 @@ static int explain(const struct explain_args *a, const struct explain_url *u, in
     if (rc == OK)
         rc = make_worker(g);
     if (rc == OK)
-        rc = explain_exchange(strb_slice(&head));
+        rc = explain_exchange(u, strb_slice(&head));
     strb_done(&head);
     return rc == OK && fflush(stdout) == 0 ? 0 : 1;
 }

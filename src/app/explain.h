@@ -36,7 +36,8 @@ int explain_args(struct explain_args *a, int argc, char **argv);
 struct explain_url {
     slice authority, target; /* of a path alone: "localhost"; of a tunnel, both HOST:PORT */
     uint16_t port;           /* 0: none is named, as for a path alone */
-    bool tls, tunnel, path;  /* https://; CONNECT; a path alone */
+    bool tls, tunnel, path;  /* https://; CONNECT or SOCKS; a path alone */
+    bool socks;
     bool has_port;           /* the authority names it */
 };
 

@@ -21,7 +21,7 @@ void explain_usage(void)
         "  --user NAME[:PASSWORD]  : who asks; NAME alone is taken for one who has given the password\n"
         "  --to ADDRESS            : what DNS is taken to answer where a name is looked up\n"
         "  -H 'Name: value'        : a field of the request; Host here overrides the URL's\n"
-        "\nWith the method CONNECT the URL is HOST:PORT. A forward block is asked as a proxy is: by the whole URL, "
+        "\nWith the methods CONNECT and SOCKS the URL is HOST:PORT. A forward block is asked as a proxy is: by the whole URL, "
         "and\n"
         "for https:// by CONNECT.\n",
         stderr);
@@ -134,7 +134,8 @@ static int split_url(const char *url, struct explain_url *u)
 
 int explain_url(const struct explain_args *a, struct explain_url *u)
 {
-    *u = (struct explain_url){ .tunnel = a->method && strcmp(a->method, "CONNECT") == 0 };
+    *u = (struct explain_url){ .socks = a->method && strcmp(a->method, "SOCKS") == 0 };
+    u->tunnel = u->socks || (a->method && strcmp(a->method, "CONNECT") == 0);
     if (u->tunnel) {
         u->authority = u->target = slice_str(a->url);
         return OK;

@@ -240,6 +240,13 @@ class TestForward:
         out = explain("CONNECT", "a.example:25")
         assert "connect_ports does not name port 25\n" in out and "answers    403" in out and places(out) == [6, 5, 7]
 
+    def test_socks(self, explain):
+        """Has ports of its own."""
+        out = explain("--to", "8.8.8.8", "SOCKS", "a.example:22")
+        assert "socks_ports names port 22" in out and "http_access: allowed by" in out and "tunnels to a.example:22" in out
+        assert "socks_ports does not name port 25" in (out := explain("SOCKS", "a.example:25")) and "answers    403" in out
+        assert "http_access: refused by" in explain("SOCKS", "www.social.example:443")
+
     def test_a_rule_that_refuses(self, explain):
         out = explain("http://www.social.example/")
         assert "http_access: refused by" in out and "answers    403" in out and places(out) == [6, 5, 12]
