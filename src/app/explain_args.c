@@ -11,7 +11,8 @@
 void explain_usage(void)
 {
     fputs(
-        "Usage: hinge explain [-c file | --squid file] [-p prefix] [-g directives] [--lenient] [--listen address] [--from address]\n"
+        "Usage: hinge explain [-c file | --squid file] [-p prefix] [-g directives] [--lenient] [--listen address] "
+        "[--from address]\n"
         "                     [--user name[:password]] [--to address] [-H 'Name: value']... [METHOD] URL\n\n"
         "Tells what a request for URL would meet: listener, server, location, every decision, where it would go and\n"
         "what would be added to the answer, each with its line of the configuration. Nothing is sent.\n\n"
@@ -21,7 +22,8 @@ void explain_usage(void)
         "  --user NAME[:PASSWORD]  : who asks; NAME alone is taken for one who has given the password\n"
         "  --to ADDRESS            : what DNS is taken to answer where a name is looked up\n"
         "  -H 'Name: value'        : a field of the request; Host here overrides the URL's\n"
-        "\nWith the methods CONNECT and SOCKS the URL is HOST:PORT. A forward block is asked as a proxy is: by the whole URL, "
+        "\nWith the methods CONNECT and SOCKS the URL is HOST:PORT. A forward block is asked as a proxy is: by the "
+        "whole URL, "
         "and\n"
         "for https:// by CONNECT.\n",
         stderr);
@@ -39,9 +41,8 @@ static const char **slot_of(struct explain_args *a, const char *word)
         const char *word;
         const char **slot;
     } options[] = {
-        { "--squid", &a->squid },
-        { "-c", &a->conf },     { "-p", &a->prefix },   { "-g", &a->globals }, { "--listen", &a->listen },
-        { "--from", &a->from }, { "--user", &a->user }, { "--to", &a->to },
+        { "--squid", &a->squid },   { "-c", &a->conf },     { "-p", &a->prefix },   { "-g", &a->globals },
+        { "--listen", &a->listen }, { "--from", &a->from }, { "--user", &a->user }, { "--to", &a->to },
     };
     for (size_t i = 0; i < array_len(options); i++) {
         if (strcmp(word, options[i].word) == 0)
