@@ -191,7 +191,7 @@ class TestAMillion:
         small = self.engine_rss(h)
         h.write("big", million)
         h.rewrite_http(f"forward {{ listen %%port%%; {OUT} keepalive_requests 1000000; filter_list big big; filter_block big; }}")
-        h.reload_until(lambda: through(h, "http://x.host777.ads777.test/").status == 403)
+        h.reload_until(lambda: through(h, "http://x.host777.ads777.test/").status == 403, seconds=40)
         h.wait_log("generation 1 exited")
         first = wait_until(lambda: (n := self.engine_rss(h)) - small < 60 << 20 and n, lambda: f"{small >> 20} MB without, {self.engine_rss(h) >> 20} MB with it")
         worst, n = 0.0, 0

@@ -166,9 +166,9 @@ class Hinge:
     def reload(self):
         return self.signal(signal.SIGHUP)
 
-    def reload_until(self, condition, what="the new configuration serves"):
+    def reload_until(self, condition, what="the new configuration serves", seconds=PATIENCE):
         self.reload()
-        wait_until(condition, lambda: f"{what}\n{self.log}")
+        wait_until(condition, lambda: f"{what}\n{self.log}", seconds)
 
     def quit(self):
         """Asks for the graceful end; wait() waits for it."""
