@@ -358,3 +358,12 @@ int fwd_acls_finish(struct fwd_acls *s, struct fwd_compile *c)
     }
     return rc;
 }
+
+bool fwd_acls_use(const struct fwd_acls *s, enum fwd_acl_type type)
+{
+    for (const struct fwd_acl *a = s->first; a; a = a->next) {
+        if (a->type == type)
+            return true;
+    }
+    return false;
+}

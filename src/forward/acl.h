@@ -104,6 +104,8 @@ void fwd_acls_done(struct fwd_acls *s);
 int fwd_acl_line(struct fwd_acls *s, struct fwd_compile *c, const struct conf_node *node);
 /* After the last line: sorts, checks groups. OK or ERR_SYNTAX (reported). */
 int fwd_acls_finish(struct fwd_acls *s, struct fwd_compile *c);
+/* Is there a condition of that type? */
+bool fwd_acls_use(const struct fwd_acls *s, enum fwd_acl_type type);
 /*
  * The terms in args[from...] of a line: names, each with `!` before it when negated. OK, ERR_SYNTAX (unknown names are
  * reported with the nearest known one) or ERR_NOMEM.

@@ -61,6 +61,10 @@ static bool own_address(struct exchange *x, struct way *to)
         errno = EADDRNOTAVAIL;
         return false;
     }
+    if (f && !source && there->sa_family != AF_UNIX && forward_outgoing(x, there->sa_family, &to->address)) {
+        to->local = &to->address;
+        return true;
+    }
     if (bind && bind_address(x, bind, to->peer, &to->address, &has) != OK) {
         errno = ENOMEM;
         return false;

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "http/client.h"
 #include "proxy/chain.h"
+#include "proxy/client_count.h"
 #include "proxy/endpoint.h"
 #include "proxy/forward_fields.h"
 #include "proxy/forward_limits.h"
@@ -128,6 +129,18 @@ static enum verdict associate(struct exchange *x, const struct forward_conf *c, 
     return rc == OK ? VERDICT_REPLY : fail(x, rc == ERR_UNSUPPORTED ? 405 : 500);
 }
 
+/* client_ip_max_connections: beyond that, connections are closed without a word, as by Squid. */
+static bool counted_in(struct exchange *x, const struct forward_conf *c)
+{
+    uint64_t most = c->policy->sizes[FWD_CLIENT_IP_MAX_CONNECTIONS];
+    if (x->passes == 0 && client_count_enter(x) != OK)
+        return false;
+    if (!most || client_count_of(NULL, &x->client->peer.sa) <= most)
+        return true;
+    exchange_log(x, LEVEL_WARN, "closed: client_ip_max_connections");
+    return false;
+}
+
 static enum verdict forward_select(struct exchange *x, const void *conf)
 {
     const struct forward_conf *c = conf;
@@ -161,6 +174,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     x->proxy->foreign = true;
     if (names_of(x, &e) != OK || forward_begin(x, c, &e) != OK)
         return fail(x, 500);
+    if (c->counted && !x->trace && !counted_in(x, c))
+        return VERDICT_DROP;
     int rc = forward_decide(x);
     if (rc == ERR_REFUSED)
         return VERDICT_REPLY;
@@ -290,6 +305,8 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     if (rc == OK)
         rc = squid_deny_pages(cf, c->policy);
     c->fields = rc == OK && forward_has_fields(c);
+    c->counted = rc == OK && (fwd_acls_use(&c->policy->acls, ACL_MAXCONN) ||
+                              c->policy->sizes[FWD_CLIENT_IP_MAX_CONNECTIONS]);
     if (rc == OK)
         rc = parent_block_end(cf, node);
     if (rc == OK)

@@ -7,6 +7,7 @@
 #include "http/client.h"
 #include "net/guard.h"
 #include "proxy/chain.h"
+#include "proxy/client_count.h"
 #include "proxy/forward_block.h"
 #include "proxy/forward_deny.h"
 #include "proxy/forward_filter.h"
@@ -102,6 +103,7 @@ void forward_view(struct exchange *x, struct fwd_request *v)
         .naddresses = f->naddresses,
         .resolved = f->resolved,
         .now = (time_t)(x->start_wall / 1000),
+        .connections = f->conf->counted ? client_count_of : NULL,
     };
     if (client_local(x->client, &own))
         v->own = &x->client->local.sa;

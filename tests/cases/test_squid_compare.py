@@ -1,11 +1,12 @@
 """The same squid.conf and the same requests for Debian's Squid and for hinge --squid."""
 import base64
 import datetime
+import subprocess
 
 import pytest
 from tools import squid
 from tools.backend import serve
-from tools.wire import answer
+from tools.wire import answer, lines
 
 pytestmark = squid.needs_squid
 
@@ -82,11 +83,7 @@ def basic(text):
     return "Proxy-Authorization: Basic " + base64.b64encode(text.encode()).decode()
 
 
-USERS = "ann:$apr1$abcdefgh$8Jgjk6A4mhHXoYfTpJUAq0\ntom:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n"  # secret
-
-
 def users():
-    import subprocess
     return "".join(f"{name}:" + subprocess.run(["openssl", "passwd", "-apr1", word], capture_output=True, text=True, check=True).stdout
                    for name, word in (("ann", "secret"), ("bob", "pass:word")))
 
@@ -109,9 +106,9 @@ def test_names_in_any_case(pair, at):
     assert statuses(p.same((f"GET http://{at}/", basic("ANN:secret")), (f"GET http://{at}/", basic("bob:pass:word")), f"GET http://{at}/")) == [200, 403, 407]
 
 
-@pytest.mark.parametrize("lines", ["", "via off", "forwarded_for off", "forwarded_for transparent", "forwarded_for truncate", "forwarded_for delete", "via off\nforwarded_for delete"])
-def test_what_targets_are_told(pair, at, lines):
-    p = pair(LOCAL + lines + "\n")
+@pytest.mark.parametrize("text", ["", "via off", "forwarded_for off", "forwarded_for transparent", "forwarded_for truncate", "forwarded_for delete", "via off\nforwarded_for delete"])
+def test_what_targets_are_told(pair, at, text):
+    p = pair(LOCAL + text + "\n")
     p.same(f"GET http://{at}/", (f"GET http://{at}/", "X-Forwarded-For: 9.9.9.9", "X-Forwarded-For: 8.8.8.8", "Via: 1.1 inside", "Forwarded: for=9.9.9.9", "User-Agent: u", "X-Other: 1"))
 
 
@@ -199,3 +196,34 @@ def test_outgoing_addresses(pair, backend):
     p = pair("acl far urlpath_regex ^/far\ntcp_outgoing_address 127.0.0.77 far\n" + LOCAL)
     for path in ("/far", "/near"):
         p.same(f"GET http://127.0.0.1:{origin.port}{path}")
+
+
+def test_many_connections(pair, at):
+    p = pair("acl many maxconn 2\nhttp_access deny many\n" + LOCAL)
+    for client in (p.theirs, p.ours):
+        open_ones, got = [], []
+        for _ in range(3):
+            c = client.connect()
+            open_ones.append(c)
+            got.append(c.ask(lines(f"CONNECT {at} HTTP/1.1", f"Host: {at}"), method="CONNECT").status)
+        assert got == [200, 200, 403]
+        for c in open_ones:
+            c.close()
+
+
+def test_more_connections_than_an_address_may_have(pair, at):
+    p = pair("client_ip_max_connections 2\n" + LOCAL)
+    for client in (p.theirs, p.ours):
+        open_ones = []
+        for _ in range(2):
+            c = client.connect()
+            open_ones.append(c)
+            assert c.ask(lines(f"CONNECT {at} HTTP/1.1", f"Host: {at}"), method="CONNECT").status == 200
+        with client.connect() as c:
+            c.send_as_far_as_it_goes(lines(f"GET http://{at}/ HTTP/1.1", f"Host: {at}"))
+            try:
+                assert c.all_bytes() == b""
+            except ConnectionResetError:
+                pass
+        for c in open_ones:
+            c.close()
