@@ -7,9 +7,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/checked.h"
 #include "base/map.h"
 
-enum { SHARDS = 16, LOOKED_AT = 32 };
+enum { SHARDS = 16, LOOKED_AT = 32, A_SECOND = 1000000 };
 
 struct user_place {
     struct user_key key;
@@ -17,6 +18,7 @@ struct user_place {
     uint32_t open;
     uint64_t free_at;           /* when the requests so far are paid for: the theoretical arrival time of GCRA */
     uint64_t bytes, period_end; /* taken in the period that ends there */
+    uint64_t sent, sent_at;     /* what of all that was sent is not worked off yet, then */
 };
 
 struct shard {
@@ -151,7 +153,8 @@ static struct user_place *find(struct shard *s, const struct user_key *k)
 /* Would a new place say the same? */
 static bool owes_nothing(const struct user_place *p, uint64_t now)
 {
-    return !p->open && p->free_at <= now && (!p->bytes || p->period_end <= now);
+    return !p->open && p->free_at <= now && (!p->bytes || p->period_end <= now) &&
+           (!p->sent || p->sent_at + A_SECOND <= now);
 }
 
 static void unchain(struct shard *s, struct user_place *p)
@@ -244,6 +247,40 @@ bool user_took(struct user_table *t, struct user_place *place, const struct user
     bool left = !l->bytes || place->bytes < l->bytes;
     pthread_mutex_unlock(&s->lock);
     return left;
+}
+
+/* A rounding loses the user less than a byte a call. */
+static void work_off(struct user_place *p, uint64_t rate, uint64_t now)
+{
+    uint64_t passed = now > p->sent_at ? now - p->sent_at : 0, done;
+    if (passed >= A_SECOND || !checked_mul_u64(passed, rate, &done))
+        done = rate;
+    else
+        done /= A_SECOND;
+    if (!done)
+        return;
+    p->sent = p->sent > done ? p->sent - done : 0;
+    p->sent_at = now;
+}
+
+uint64_t user_send(struct user_table *t, struct user_place *place, uint64_t rate, uint64_t want, uint64_t now)
+{
+    struct shard *s = shard_of(t, &place->key);
+    pthread_mutex_lock(&s->lock);
+    work_off(place, rate, now);
+    uint64_t room = rate > place->sent ? rate - place->sent : 0;
+    uint64_t n = want < room ? want : room;
+    place->sent += n;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+void user_unsend(struct user_table *t, struct user_place *place, uint64_t bytes)
+{
+    struct shard *s = shard_of(t, &place->key);
+    pthread_mutex_lock(&s->lock);
+    place->sent = place->sent > bytes ? place->sent - bytes : 0;
+    pthread_mutex_unlock(&s->lock);
 }
 
 void user_leave(struct user_table *t, struct user_place *place)

@@ -56,6 +56,12 @@ enum user_answer user_enter(struct user_table *t, const struct user_key *key, co
 /* So many bytes have gone. false: the user has had all that `l` gives. */
 bool user_took(struct user_table *t, struct user_place *place, const struct user_limits *l, uint64_t bytes,
                uint64_t now);
+/*
+ * How many of `want` bytes may go now when all that the user is sent goes at `rate` bytes a second, of which a second's
+ * share may go at once; they are counted. user_unsend takes back what was not sent.
+ */
+uint64_t user_send(struct user_table *t, struct user_place *place, uint64_t rate, uint64_t want, uint64_t now);
+void user_unsend(struct user_table *t, struct user_place *place, uint64_t bytes);
 /* It has ended. The place is not to be used any more. */
 void user_leave(struct user_table *t, struct user_place *place);
 

@@ -87,6 +87,29 @@ static void bytes(void **state)
     user_table_drop(t);
 }
 
+/* All that goes to a user shares a rate; a second's part of it may go at once. */
+static void sending(void **state)
+{
+    struct user_table *t = user_table_get(SLICE("t"), 100);
+    const struct user_limits none = { 0 };
+    struct user_place *p;
+    uint64_t wait, now = 7 * SECOND, all = 0;
+    assert_int_equal(enter(t, "ann", &none, now, &p, &wait), USER_ENTERS);
+    assert_int_equal(user_send(t, p, 1000, 600, now), 600);
+    assert_int_equal(user_send(t, p, 1000, 600, now), 400);
+    assert_int_equal(user_send(t, p, 1000, 600, now), 0);
+    user_unsend(t, p, 100);
+    assert_int_equal(user_send(t, p, 1000, 600, now), 100);
+    assert_int_equal(user_send(t, p, 1000, 600, now + SECOND / 4), 250);
+    for (int i = 0; i < 1000; i++) /* asked for more often than there is a byte */
+        all += user_send(t, p, 1000, 600, now + SECOND / 4 + (uint64_t)i * 500);
+    assert_in_range(all, 490, 500);
+    assert_int_equal(user_send(t, p, 1000, 5000, now + 60 * SECOND), 1000);
+    assert_int_equal(user_send(t, p, UINT64_MAX, 5000, now + 60 * SECOND + 3), 5000);
+    user_leave(t, p);
+    user_table_drop(t);
+}
+
 /* Users who are there, or who have taken something, keep their places; others lose them to whoever comes. */
 static void full(void **state)
 {
@@ -183,7 +206,7 @@ static void threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(connections), cmocka_unit_test(rates),   cmocka_unit_test(bytes),
+        cmocka_unit_test(connections), cmocka_unit_test(rates),   cmocka_unit_test(bytes),   cmocka_unit_test(sending),
         cmocka_unit_test(full),        cmocka_unit_test(by_name), cmocka_unit_test(threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

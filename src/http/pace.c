@@ -15,7 +15,8 @@ struct pace {
     struct loop *loop;
     uint64_t rate, after;
     uint64_t passed;
-    uint64_t start; /* ms; 0: nothing has come yet */
+    uint64_t start;           /* ms; 0: nothing has come yet */
+    struct pace_share *share; /* of a shared one */
 };
 
 uint64_t pace_allowed(uint64_t rate, uint64_t after, uint64_t ms)
@@ -76,20 +77,59 @@ static bool has_one(const struct exchange *x, enum transform_order order)
     return false;
 }
 
+static struct pace *pace_new(struct exchange *x, enum transform_order order,
+                             enum transform_result (*step)(struct transform *, struct pipe *, struct pipe *),
+                             uint64_t rate)
+{
+    struct pace *p = arena_new(&x->arena, struct pace);
+    if (!p)
+        return NULL;
+    p->t = (struct transform){ .order = (uint8_t)order, .step = step, .done = pace_done };
+    p->loop = &x->w->loop;
+    p->rate = rate;
+    timer_init(&p->timer, on_timer);
+    transform_insert(x, &p->t);
+    p->t.in->burst = p->t.in->capacity < PIPE_FLOOR ? PIPE_FLOOR : p->t.in->capacity;
+    return p;
+}
+
 int pace_insert(struct exchange *x, enum transform_order order, uint64_t rate, uint64_t after)
 {
     if (!rate || exchange_is_tunnel(x) || has_one(x, order)) /* a tunnel is nobody's answer */
         return OK;
-    struct pace *p = arena_new(&x->arena, struct pace);
+    struct pace *p = pace_new(x, order, pace_step, rate);
     if (!p)
         return ERR_NOMEM;
-    p->t = (struct transform){ .order = (uint8_t)order, .step = pace_step, .done = pace_done };
-    p->loop = &x->w->loop;
-    p->rate = rate;
     p->after = after;
-    timer_init(&p->timer, on_timer);
-    transform_insert(x, &p->t);
-    p->t.in->burst = p->t.in->capacity < PIPE_FLOOR ? PIPE_FLOOR : p->t.in->capacity;
+    return OK;
+}
+
+/* So little that it is not worth a write waits until there is more, and others may have it meanwhile. */
+static enum transform_result shared_step(struct transform *t, struct pipe *in, struct pipe *out)
+{
+    struct pace *p = container_of(t, struct pace, t);
+    uint64_t part = p->rate / SHARES + 1, least = in->queued < part ? in->queued : part;
+    if (!in->queued)
+        return TRANSFORM_NEED_INPUT;
+    uint64_t room = p->share->take(p->share, loop_now(p->loop), in->queued);
+    if (room < least) {
+        p->share->give(p->share, room);
+        timer_set(p->loop, &p->timer, wait_for(p, least - room));
+        return TRANSFORM_NEED_INPUT;
+    }
+    size_t n = pipe_move(in, out, (size_t)room);
+    p->share->give(p->share, room - n);
+    return n ? TRANSFORM_MOVED : TRANSFORM_NEED_ROOM;
+}
+
+int pace_shared(struct exchange *x, struct pace_share *s)
+{
+    if (exchange_is_tunnel(x) || has_one(x, TRANSFORM_SHARE))
+        return OK;
+    struct pace *p = pace_new(x, TRANSFORM_SHARE, shared_step, s->rate);
+    if (!p)
+        return ERR_NOMEM;
+    p->share = s;
     return OK;
 }
 

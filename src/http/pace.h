@@ -21,6 +21,20 @@
  */
 int pace_insert(struct exchange *x, enum transform_order order, uint64_t rate, uint64_t after);
 
+/*
+ * A rate that several bodies share, in whatever workers. `take` says how many of `want` bytes may pass at `now` (ms of
+ * the loop) and has counted them; what did not pass after all is given back. Embedded where it lives as long as the
+ * exchange.
+ */
+struct pace_share {
+    uint64_t rate;
+    uint64_t (*take)(struct pace_share *s, uint64_t now, uint64_t want);
+    void (*give)(struct pace_share *s, uint64_t n);
+};
+
+/* The response body passes at TRANSFORM_SHARE as the share allows; a tunnel is never limited. OK or ERR_NOMEM. */
+int pace_shared(struct exchange *x, struct pace_share *s);
+
 /* limit_rate at TRANSFORM_PACE, behind what limit_rate_after says at the location. OK or ERR_NOMEM. */
 int pace_client(struct exchange *x, uint64_t rate);
 

@@ -178,6 +178,54 @@ static void what_came_before_an_abort_still_passes(void **state)
     assert_int_equal(fx->consumer.out->state, PIPE_ABORTED);
 }
 
+struct fund {
+    struct pace_share share;
+    uint64_t left, taken;
+};
+
+static uint64_t fund_take(struct pace_share *s, uint64_t now, uint64_t want)
+{
+    struct fund *f = container_of(s, struct fund, share);
+    uint64_t n = want < f->left ? want : f->left;
+    f->left -= n;
+    f->taken += n;
+    return n;
+}
+
+static void fund_give(struct pace_share *s, uint64_t n)
+{
+    struct fund *f = container_of(s, struct fund, share);
+    f->left += n;
+    f->taken -= n;
+}
+
+/* What is passed is what was taken, and what is too little is left to others. */
+static void what_is_shared(void **state)
+{
+    struct fund f = { .share = { .rate = 100, .take = fund_take, .give = fund_give }, .left = 300 };
+    assert_int_equal(pace_shared(fx->x, &f.share), OK);
+    assert_int_equal(pace_shared(fx->x, &f.share), OK); /* it is there */
+    assert_null(fx->x->transforms->next);
+    fx->consumer.out->ready = true;
+    lend_body(BODY);
+    pipe_end(&fx->x->resp_pipe, NULL);
+    pipe_push(&fx->x->resp_pipe);
+    assert_int_equal(fx->ngot, 300);
+    f.left = 10;
+    pass_time(5000);
+    assert_int_equal(fx->ngot, 300);
+    assert_int_equal(f.left, 10);
+    f.left = 400;
+    pass_time(500);
+    assert_int_equal(fx->ngot, 700);
+    f.left = 5000;
+    pass_time(500);
+    assert_int_equal(fx->ngot, BODY);
+    assert_int_equal(f.taken, BODY);
+    assert_true(pipe_finished(fx->consumer.out));
+    got_in_order();
+}
+
 static void one_a_place_and_none_without_a_rate(void **state)
 {
     assert_int_equal(pace_insert(fx->x, TRANSFORM_PACE, 0, 5), OK);
@@ -275,6 +323,7 @@ int main(void)
         T(a_short_body_is_not_held),
         T(the_producer_waits_with_the_pace),
         T(what_came_before_an_abort_still_passes),
+        T(what_is_shared),
         T(one_a_place_and_none_without_a_rate),
         T(order_is_not_that_of_insertion),
         T(what_was_inserted_can_be_taken_out),

@@ -35,6 +35,7 @@ enum transform_order {
     TRANSFORM_CUT,        /* parts of it (ranges) */
     TRANSFORM_TRAIL,      /* trailers (add_trailer) */
     TRANSFORM_PACE,       /* how fast the client is sent to (limit_rate) */
+    TRANSFORM_SHARE,      /* ... all that one user is sent (user_limit_rate) */
 };
 
 struct transform {

@@ -17,6 +17,7 @@
 #include "conf/schema.h"
 #include "conf/units.h"
 #include "forward/user_table.h"
+#include "http/pace.h"
 #include "proxy/forward_block.h"
 #include "proxy/forward_deny.h"
 #include "proxy/forward_filter.h"
@@ -25,11 +26,12 @@
 
 enum { LOOK_MS = 5000, SECOND = 1000000 };
 
-enum kind { CONNECTIONS, RATE, BYTES, KINDS };
+enum kind { CONNECTIONS, RATE, BYTES, SPEED, KINDS };
 
 struct limit_rule {
     bool off;
     struct user_limits limits; /* what its kind says of them */
+    uint64_t speed;            /* of SPEED: bytes a second */
     struct fwd_term *terms;
     uint32_t nterms;
     struct conf_pos pos;
@@ -53,6 +55,8 @@ struct user_hold {
     struct user_limits limits;
     uint64_t counted;
     slice line; /* of user_bytes */
+    struct pace_share share;
+    bool left;
 };
 
 static uint64_t now_us(const struct exchange *x)
@@ -90,7 +94,34 @@ static void let_go(struct x_hold *hold, struct exchange *x)
     if (h->limits.bytes)
         count_bytes(h);
     user_leave(h->table, h->place);
+    h->left = true;
     exchange_unhold(x, hold);
+}
+
+/* What is left of a body when its place was given back is nobody's. */
+static uint64_t share_take(struct pace_share *s, uint64_t now, uint64_t want)
+{
+    struct user_hold *h = container_of(s, struct user_hold, share);
+    return h->left ? want : user_send(h->table, h->place, s->rate, want, now * 1000);
+}
+
+static void share_give(struct pace_share *s, uint64_t n)
+{
+    struct user_hold *h = container_of(s, struct user_hold, share);
+    if (n && !h->left)
+        user_unsend(h->table, h->place, n);
+}
+
+static int pace_response(struct exchange *x, const void *conf)
+{
+    struct user_hold *h = x->proxy && x->proxy->forward ? x->proxy->forward->user : NULL;
+    return h && h->share.rate ? pace_shared(x, &h->share) : OK;
+}
+
+static bool pace_active(const void *conf)
+{
+    const struct limit_level *l = conf;
+    return l->lines && l->lines->first[SPEED];
 }
 
 /* ---- who ---- */
@@ -225,8 +256,10 @@ static int refuse(struct exchange *x, enum user_answer a, const struct limit_rul
     return ERR_REFUSED;
 }
 
-static int hold(struct exchange *x, struct user_hold *h, const struct limit_rule *bytes)
+static int hold(struct exchange *x, struct user_hold *h, const struct limit_rule *bytes, const struct limit_rule *speed)
 {
+    x->proxy->forward->user = h;
+    h->share = (struct pace_share){ .rate = speed ? speed->speed : 0, .take = share_take, .give = share_give };
     timer_init(&h->timer, on_timer);
     exchange_hold(x, &h->hold, let_go);
     if (bytes) {
@@ -251,7 +284,7 @@ int forward_limits_enter(struct exchange *x, const struct fwd_request *v)
         explain(x, lines);
         return OK;
     }
-    if (!lines[CONNECTIONS] && !lines[RATE] && !lines[BYTES])
+    if (!lines[CONNECTIONS] && !lines[RATE] && !lines[BYTES] && !lines[SPEED])
         return OK;
     struct user_hold *h = arena_new(&x->arena, struct user_hold);
     if (!h || key_of(level, v, &key) != OK)
@@ -260,7 +293,7 @@ int forward_limits_enter(struct exchange *x, const struct fwd_request *v)
     h->table = level->lines->table;
     h->limits = limits_of(lines);
     enum user_answer a = user_enter(h->table, &key, &h->limits, now_us(x), &h->place, &wait);
-    return a == USER_ENTERS ? hold(x, h, lines[BYTES]) : refuse(x, a, lines, wait, v);
+    return a == USER_ENTERS ? hold(x, h, lines[BYTES], lines[SPEED]) : refuse(x, a, lines, wait, v);
 }
 
 /* ---- load ---- */
@@ -319,6 +352,11 @@ static int read_limit(struct conf_ctx *cf, const struct conf_node *node, enum ki
         *at = 2;
         return OK;
     }
+    if (k == SPEED) {
+        if (conf_size(text, &r->speed) != OK || !r->speed)
+            return conf_error(cf, node, 0, "invalid size \"%.*s\"", SLICE_FMT(text));
+        return OK;
+    }
     if (conf_offset(text, &r->limits.bytes) != OK || !r->limits.bytes)
         return conf_error(cf, node, 0, "invalid size \"%.*s\"", SLICE_FMT(text));
     n = 24 * 3600 * 1000ULL;
@@ -343,9 +381,10 @@ static struct limit_lines *lines_at(struct conf_ctx *cf, struct limit_level *l)
 
 static int set_limit(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
-    enum kind k = slice_eq(node->name, SLICE("user_connections")) ? CONNECTIONS
-                  : slice_eq(node->name, SLICE("user_rate"))      ? RATE
-                                                                  : BYTES;
+    enum kind k = slice_eq(node->name, SLICE("user_connections"))  ? CONNECTIONS
+                  : slice_eq(node->name, SLICE("user_limit_rate")) ? SPEED
+                  : slice_eq(node->name, SLICE("user_rate"))       ? RATE
+                                                                   : BYTES;
     struct limit_lines *l = lines_at(cf, conf);
     struct limit_rule *r = arena_new(cf->arena, struct limit_rule);
     uint32_t at = 1;
@@ -390,6 +429,10 @@ static const struct directive directives[] = {
         "How many bytes may pass between one user and the proxy, both ways, in TIME (1d) from the first one on; then "
         "the answer is 429 with Retry-After. What runs is looked at every five seconds and at its end, and is cut when "
         "all have been taken."),
+    LINE(
+        "user_limit_rate", "SIZE | off",
+        "How many bytes a second of answers all requests of one user get together; a second's share goes at once. What "
+        "is inside of tunnels is not slowed. limit_rate holds for each answer besides."),
     { .name = "user_by",
       .contexts = CONF_FORWARD,
       .min_args = 1,
@@ -401,7 +444,8 @@ static const struct directive directives[] = {
       .def = "any",
       .usage = "user_by any | user | address;",
       .doc =
-          "Who is one user for user_connections, user_rate and user_bytes. any: a name whose password was checked, "
+          "Who is one user for user_connections, user_rate, user_bytes and user_limit_rate. any: a name whose password "
+          "was checked, "
           "else the client's address. user: the name; all who have none are one user. address: the client's address, "
           "of IPv6 its first 64 bits." },
     { .name = "user_table",
@@ -415,7 +459,7 @@ static const struct directive directives[] = {
       .max = 10000000,
       .def = "16384",
       .usage = "user_table NUMBER;",
-      .doc = "How many users of a block are remembered, 64 bytes each. Users with nothing open and nothing taken make "
+      .doc = "How many users of a block are remembered, 80 bytes each. Users with nothing open and nothing taken make "
              "room "
              "for others; where there is none, requests are answered with 503 and counted (user_table_full). A reload "
              "keeps what users have taken while this number and the block's first listen stay." },
@@ -427,4 +471,11 @@ struct feature forward_limits_feature = {
     .directives = directives,
     .ndirectives = array_len(directives),
     .size = { [SCOPE_LOCATION] = sizeof(struct limit_level) },
+};
+
+const struct policy user_pace_policy = {
+    .name = "user_limit_rate",
+    .feature = &forward_limits_feature,
+    .active = pace_active,
+    .on_response = pace_response,
 };

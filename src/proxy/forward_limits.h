@@ -1,5 +1,6 @@
 /*
- * user_connections, user_rate, user_bytes: what one user of a forward proxy may take, over all workers.
+ * user_connections, user_rate, user_bytes, user_limit_rate: what one user of a forward proxy may take, over all
+ * workers.
  */
 #ifndef PROXY_FORWARD_LIMITS_H
 #define PROXY_FORWARD_LIMITS_H

@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import threading
+import time
 
 import pytest
 from tools import socks
@@ -175,6 +176,43 @@ class TestBytes:
         wait_until(lambda: h.ask(get(at)).status == 200, "the period is over")
 
 
+class TestSpeed:
+    """How long it takes at least: a machine may be slower, and may not be faster than the limit."""
+
+    def fetch(self, h, at, fields, sizes):
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(len(h.ask(get(at, *fields)).body))) for _ in range(sizes)]
+        since = time.monotonic()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return got, time.monotonic() - since
+
+    def test_answers_of_a_user_share_it(self, hinge, origin):
+        """Three answers of 200 kB at 200 kB a second, the first second's share at once: two seconds in any case."""
+        h = proxy(hinge, f"{AUTH} user_limit_rate 200k;", workers=2)
+        got, took = self.fetch(h, f"http://127.0.0.1:{origin.port}/204800", [ANN], 3)
+        assert got == [204800] * 3 and took > 1.8, took
+
+    def test_others_are_not_slowed(self, hinge, origin):
+        h = proxy(hinge, f"{AUTH} acl slow proxy_auth ann; user_limit_rate 10k slow; user_connections 10;")
+        assert len(h.ask(get(f"http://127.0.0.1:{origin.port}/3000000", BOB)).body) == 3000000
+
+    def test_beside_limit_rate(self, hinge, origin):
+        """Both hold."""
+        h = proxy(hinge, "user_limit_rate 10m; limit_rate 100k;")
+        got, took = self.fetch(h, f"http://127.0.0.1:{origin.port}/256000", [], 1)
+        assert got == [256000] and took > 1.3, took
+
+    def test_who_leaves_gives_back(self, hinge, origin):
+        h = proxy(hinge, "user_limit_rate 50k; user_connections 1;")
+        with h.connect() as c:
+            c.send(get(f"http://127.0.0.1:{origin.port}/5000000"))
+            c.reader.line()
+        wait_until(lambda: h.ask(get(f"http://127.0.0.1:{origin.port}/")).status == 200, "the place is free")
+
+
 class TestTable:
     def test_a_full_one_opens_no_gate(self, hinge, origin):
         """Every user holds a tunnel; who finds no place is refused and counted."""
@@ -218,7 +256,7 @@ class TestTable:
 
 
 @pytest.mark.parametrize("line, what", [("user_connections 0;", 'invalid number "0"'), ("user_rate 10;", 'invalid rate "10"'), ("user_rate 0r/s;", "invalid rate"), ("user_rate 5r/s burst=x;", 'invalid number "x"'),
-                                        ("user_bytes x;", 'invalid size "x"'), ("user_bytes 1g per=0;", 'invalid time "0"'), ("user_rate 1r/s who;", "who"), ("user_by x;", "invalid value"), ("user_table 2;", "user_table")])
+                                        ("user_bytes x;", 'invalid size "x"'), ("user_bytes 1g per=0;", 'invalid time "0"'), ("user_rate 1r/s who;", "who"), ("user_limit_rate 0;", "invalid size"), ("user_by x;", "invalid value"), ("user_table 2;", "user_table")])
 def test_what_is_wrong_is_told(hinge, line, what):
     assert what in hinge.prepare_http(f"forward {{ listen %%port%%; {line} }}").run("-t", check=1).stderr
 
