@@ -29,8 +29,8 @@ static int obsolete(struct conf_ctx *cf, const struct conf_node *node, void *con
     return OK;
 }
 
-#define HS  (CONF_HTTP | CONF_SERVER)
-#define HSL (CONF_HTTP | CONF_SERVER | CONF_LOCATION)
+#define HS  (CONF_HTTP | CONF_SERVER | CONF_FORWARD)
+#define HSL (CONF_HTTP | CONF_SERVER | CONF_FORWARD | CONF_LOCATION)
 #define SLOT(dname, dtype, field, low, high, default_text, usage_text, doc_text)                           \
     {                                                                                                      \
         .name = dname, .contexts = HS, .min_args = 1, .max_args = 1, .type = dtype, .scope = SCOPE_SERVER, \

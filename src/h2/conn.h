@@ -94,9 +94,11 @@ struct h2_stream {
     bool stuck;     /* out_stuck was told */
     bool counted;   /* in the peer's or our limit of streams */
     bool head_done; /* client: a final head was read */
+    bool tunnel;    /* server: a CONNECT that was granted */
     bool untouched; /* client: the backend says that it has not looked at the request */
     uint8_t interims;
-    void *user; /* client: limits of the attempt */
+    uint64_t linger_until; /* tunnel: the client's last words come by then; mono ms, 0: its peer has not closed */
+    void *user;            /* client: limits of the attempt */
 };
 
 enum { H2_BUCKETS = 16, H2_URGENCIES = 8, H2_FORGOTTEN = 32 };

@@ -267,7 +267,7 @@ static bool add_file(struct h2_conn *c, struct plan *p, struct h2_stream *s, con
 static void break_stream(struct h2_stream *s)
 {
     s->broken = true;
-    h2_stream_reset(s, H2_INTERNAL_ERROR);
+    h2_stream_reset(s, s->tunnel ? H2_CONNECT_ERROR : H2_INTERNAL_ERROR);
     s->c->role->out_done(s);
 }
 

@@ -249,17 +249,48 @@ static bool check_target(struct h2_request *r)
     return !r->status;
 }
 
+/* A forward proxy is told where to by :scheme and :authority (RFC 9113 §8.3.1). That is HTTP/1's absolute form, and
+ * looks like it from here on. A request for https is one for the proxy itself: others come by CONNECT. */
+static bool make_absolute(struct h2_request *r)
+{
+    struct request *q = &r->x->req;
+    q->form = TARGET_ABSOLUTE;
+    q->scheme = r->scheme;
+    q->target = arena_printf(&r->x->arena, "%.*s://%.*s%.*s", SLICE_FMT(r->scheme), SLICE_FMT(r->authority),
+                             SLICE_FMT(r->path));
+    return q->target.p;
+}
+
+static bool is_forward(const struct h2_request *r)
+{
+    const struct listener_conf *l = r->x->client->listener;
+    return unlikely(l && l->default_server && l->default_server->forward) && r->x->req.form == TARGET_ORIGIN &&
+           r->authority.n && slice_eq(r->scheme, SLICE("http"));
+}
+
+/* Do Host and :authority name one server? A port that one leaves out is the scheme's, or that of CONNECT's target. */
+static bool agrees(const struct h2_request *r, slice host, uint16_t port)
+{
+    slice other;
+    uint16_t other_port, own = slice_eq(r->scheme, SLICE("https")) ? 443 : 80;
+    if (uri_authority(r->host, &other, &other_port) != OK)
+        return false;
+    if (r->x->req.form == TARGET_AUTHORITY)
+        own = port;
+    return slice_ieq(host, other) && (port ? port : own) == (other_port ? other_port : own);
+}
+
 static int check_authority(struct h2_request *r)
 {
     struct request *q = &r->x->req;
     slice host = SLICE_NONE;
-    if (r->authority.p && r->host.p && !slice_ieq(r->authority, r->host))
-        refuse(r, 400, "Host and :authority differ");
     q->authority = r->authority.p ? r->authority : r->host;
     if (!q->authority.p)
         refuse(r, 400, "neither :authority nor Host");
     else if (uri_authority(q->authority, &host, &q->port) != OK || (q->form == TARGET_AUTHORITY && !q->port))
         refuse(r, 400, "invalid host");
+    else if (r->authority.p && r->host.p && !slice_eq(r->authority, r->host) && !agrees(r, host, q->port))
+        refuse(r, 400, "Host and :authority differ");
     if (r->status)
         return OK;
     return uri_host_normal(&r->x->arena, host, &q->host) ? OK : ERR_NOMEM;
@@ -274,8 +305,12 @@ static void check_body(struct h2_request *r, bool ends)
         return;
     if (ends && n)
         refuse(r, 400, "Content-Length without a body");
-    if (r->x->req.method == METHOD_CONNECT && (r->length.p || !ends))
-        refuse(r, 400, "body framing in a CONNECT request");
+    if (r->x->req.method == METHOD_CONNECT) {
+        if (r->length.p)
+            refuse(r, 400, "body framing in a CONNECT request");
+        *b = (struct body_fact){ .kind = BODY_NONE };
+        return;
+    }
     *b = (struct body_fact){ .kind = ends ? BODY_NONE : r->length.p ? BODY_LENGTH : BODY_UNKNOWN, .length = n };
     if (ends && r->length.p)
         *b = (struct body_fact){ .kind = BODY_LENGTH, .length = 0 };
@@ -298,8 +333,8 @@ int h2_request_finish(struct h2_request *r, bool ends)
     q->head_size = r->bytes;
     if (r->nomem || (r->cookies > 1 && !r->status && !join_cookies(r)))
         return ERR_NOMEM;
-    if (check_method(r))
-        check_target(r);
+    if (check_method(r) && check_target(r) && is_forward(r) && !make_absolute(r))
+        return ERR_NOMEM;
     if (q->method_text.p && q->target.p && !compose_line(r))
         return ERR_NOMEM;
     int rc = r->status ? OK : check_authority(r);
@@ -307,7 +342,7 @@ int h2_request_finish(struct h2_request *r, bool ends)
         check_body(r, ends);
     if (rc != OK || r->status)
         return rc;
-    rc = target_path(q, q->form == TARGET_AUTHORITY ? SLICE_NONE : q->target, &r->x->arena, r->conf->merge_slashes);
+    rc = target_path(q, q->form == TARGET_AUTHORITY ? SLICE_NONE : r->path, &r->x->arena, r->conf->merge_slashes);
     if (rc == ERR_SYNTAX)
         refuse(r, 400, "invalid path");
     return rc == ERR_NOMEM ? rc : OK;

@@ -451,7 +451,10 @@ static void start(struct h2_server *s, struct h2_stream *st, const struct h2_req
         st->length = ends ? 0 : x->req.body.kind == BODY_LENGTH ? x->req.body.length : UINT64_MAX;
         st->ended_in = ends;
     }
-    if (ends || r->status) {
+    if (!r->status && x->req.method == METHOD_CONNECT) {
+        pipe_end(&x->req_pipe, NULL); /* what comes is no body: it waits for the tunnel */
+        x->events |= X_FRONT_BODY;
+    } else if (ends || r->status) {
         st->given = true;
         pipe_end(&x->req_pipe, NULL);
         x->events |= X_FRONT_BODY;

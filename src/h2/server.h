@@ -49,6 +49,14 @@ void h2_server_stream_gone(struct h2_stream *st);
 /* Sets the timer of the connection anew, after streams came or went. */
 void h2_server_rest(struct h2_server *s);
 
+/* tunnel.c */
+int h2_tunnel_switch(struct end *e, struct exchange *x);
+/* The peer has closed, and the client was told. */
+void h2_tunnel_linger(struct h2_stream *st);
+void h2_tunnel_in_wait(struct h2_stream *st, bool on);
+/* Nothing more is taken from the client. */
+void h2_tunnel_end_input(struct h2_stream *st);
+
 /* server_end.c: what the role calls for a stream. */
 void h2_server_in_done(struct h2_stream *st);
 void h2_server_in_full(struct h2_stream *st);

@@ -4,6 +4,7 @@
  * An answer that ends before its request is followed by RST_STREAM(NO_ERROR), so that the client stops sending and
  * still takes the answer (RFC 9113 §8.1); one to a malformed request by RST_STREAM(PROTOCOL_ERROR).
  */
+#include "base/attr.h"
 #include "base/err.h"
 #include "h2/head.h"
 #include "h2/server.h"
@@ -79,8 +80,11 @@ static void kick_out(struct end *e)
 void h2_server_out_done(struct h2_stream *st)
 {
     timer_clear(&st->out_timer);
-    if (st->end.x)
-        exchange_post(st->end.x, X_FRONT_SENT);
+    if (!st->end.x)
+        return;
+    exchange_post(st->end.x, X_FRONT_SENT);
+    if (unlikely(st->tunnel))
+        h2_tunnel_linger(st);
 }
 
 /* ---- the request body ---- */
@@ -139,6 +143,10 @@ void h2_server_in_wait(struct h2_stream *st, bool on)
         timer_clear(&st->in_timer);
         return;
     }
+    if (unlikely(st->tunnel)) {
+        h2_tunnel_in_wait(st, on);
+        return;
+    }
     x->received = st->received;
     uint64_t limit = conf_of(x)->max_body_size;
     if (limit && st->seen > limit)
@@ -152,6 +160,10 @@ static void on_in_timer(struct timer *t)
     struct h2_stream *st = container_of(t, struct h2_stream, in_timer);
     if (!st->end.x || st->ended_in)
         return;
+    if (st->tunnel) {
+        h2_tunnel_end_input(st);
+        return;
+    }
     worker_count(st->c->w, COUNT_TIMEOUT_BODY);
     h2_stream_fail(st, WHY_CLIENT_TIMEOUT, H2_CANCEL);
 }
@@ -228,6 +240,7 @@ const struct end_ops h2_server_ops = {
     .name = "h2 server",
     .send_head = send_head,
     .send_interim = send_interim,
+    .switch_protocol = h2_tunnel_switch,
     .kick_out = kick_out,
     .kick_in = kick_in,
     .in_hand = in_hand,
