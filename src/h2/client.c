@@ -13,6 +13,9 @@
 
 enum { INTERIMS_MAX = 8, STREAMS_FIRST = 100, CONTROL_BURST = 100000, OURS = 256 };
 
+/* Of one head: what a backend may send, and what is read of one that is too much, for the sake of the table. */
+enum { FIELDS_MAX = 1000, FIELDS_HARD = 1 << 15, BYTES_HARD = 1 << 20 };
+
 struct h2_client {
     struct h2_conn c;
     struct list link; /* h2_worker.backs */
@@ -200,7 +203,8 @@ static struct h2_client *new_client(struct worker *w, int fd, struct transport *
     cl->c.next_id = 1;
     cl->c.peer.max_streams = STREAMS_FIRST;
     cl->c.control_burst = CONTROL_BURST;
-    cl->c.max_block = 1 << 20;
+    cl->c.max_block = BYTES_HARD;
+    cl->c.most_forgotten = OURS;
     worker_connections_add(w, 1);
     worker_count(w, COUNT_UPSTREAM_CONNECTS);
     return cl;
@@ -446,8 +450,9 @@ struct answer {
     struct exchange *x;
     struct response r;
     slice length;
+    size_t bytes, most;
     uint32_t fields;
-    bool bad, nomem, regular;
+    bool bad, big, nomem, regular;
 };
 
 static bool answer_field(void *arg, slice name, slice value)
@@ -456,7 +461,10 @@ static bool answer_field(void *arg, slice name, slice value)
     enum token t = token_find(name);
     struct field f = { .name = token_name(t), .token = (uint16_t)t };
     uint64_t status;
-    a->fields++;
+    a->bytes += name.n + value.n;
+    a->big = a->big || ++a->fields > FIELDS_MAX || a->bytes > a->most;
+    if (a->big)
+        return true;
     if (name.n && name.p[0] == ':') {
         a->bad = a->bad || a->regular || a->r.status || !slice_eq(name, SLICE(":status")) || value.n != 3 ||
                  slice_to_u64(value, &status) != OK || status < 100 || status > 599;
@@ -534,7 +542,7 @@ static void take_trailers(struct h2_stream *s, bool ends, slice block, const str
     size_t bytes;
     if (h2_hpack_decode(&s->c->hpack, block, limits, h2_trailer_field, &t, &bytes) != OK) {
         h2_conn_error(s->c, H2_COMPRESSION_ERROR, "trailers cannot be decoded");
-    } else if (t.bad || !ends || s->ended_in) {
+    } else if (t.bad || t.fields > FIELDS_MAX || !ends || s->ended_in) {
         h2_stream_fail(s, WHY_CLIENT_BODY, H2_PROTOCOL_ERROR);
     } else {
         s->trailers = out;
@@ -549,10 +557,14 @@ static bool ignore(void *arg, slice name, slice value)
 
 static void on_block(struct h2_conn *c, struct h2_stream *s, uint32_t id, bool ends, slice block)
 {
-    struct h2_limits limits = { .bytes = 1 << 20, .fields = 1000 };
+    struct h2_limits limits = { .bytes = BYTES_HARD, .fields = FIELDS_HARD };
     bool wanted = s && s->end.x && !s->failed && !(s->end.x->events & X_BACK_FAILED);
-    struct answer a = { .x = wanted ? s->end.x : NULL };
+    struct answer a = { .x = wanted ? s->end.x : NULL, .most = wanted ? limits_of(s)->head_max : 0 };
     size_t bytes = 0;
+    if (!s && (!(id & 1) || h2_conn_idle(c, id))) {
+        h2_conn_error(c, H2_PROTOCOL_ERROR, "HEADERS for an idle stream");
+        return;
+    }
     if (wanted && s->head_done) {
         take_trailers(s, ends, block, &limits);
         return;
@@ -566,7 +578,7 @@ static void on_block(struct h2_conn *c, struct h2_stream *s, uint32_t id, bool e
         return;
     s->received += bytes;
     a.r.head_size = bytes;
-    if (bytes - 32 * (size_t)a.fields > limits_of(s)->head_max) {
+    if (a.big) {
         worker_count(c->w, COUNT_UPSTREAM_LIMIT);
         fail(s, WHY_BIG_HEAD, 0, NULL);
     } else if (a.bad || !a.r.status) {

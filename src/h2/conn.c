@@ -17,7 +17,7 @@
 enum { FRAMES_A_TURN = 512, OPENED_A_TURN = 64, OUT_FULL = 64 << 10, READS_A_TURN = 4, CONN_WINDOW = 1 << 20 };
 
 /* The buckets fill again within these times. */
-enum { CONTROL_MS = 10000, LINGER_MS = 1000, LARGE_STEP = 1024 };
+enum { CONTROL_MS = 10000, LINGER_MS = 1000, LARGE_STEP = 1024, LITTLE = 16 };
 
 bool h2_bucket_take(struct h2_bucket *b, uint64_t now, uint32_t burst, uint64_t ms)
 {
@@ -66,6 +66,7 @@ int h2_conn_init(struct h2_conn *c, struct worker *w, int fd, struct transport *
     c->send_window = c->recv_window = H2_WINDOW;
     c->window = H2_WINDOW;
     c->max_block = 64 << 10;
+    c->most_forgotten = H2_FORGOTTEN;
     c->control_burst = 1000;
     c->resets_burst = 100;
     c->readable = true;
@@ -98,7 +99,9 @@ void h2_conn_close(struct h2_conn *c)
     free(c->out);
     free(c->stash);
     free(c->block);
+    free(c->forgotten);
     c->out = c->stash = c->block = NULL;
+    c->forgotten = NULL;
     loop_reap(l, &c->reap, gone);
 }
 
@@ -190,7 +193,7 @@ void h2_conn_end(struct h2_conn *c)
 
 /* ---- frames ---- */
 
-static bool control_token(struct h2_conn *c)
+bool h2_conn_token(struct h2_conn *c)
 {
     if (h2_bucket_take(&c->control, loop_now(&c->w->loop), c->control_burst, CONTROL_MS))
         return true;
@@ -198,20 +201,10 @@ static bool control_token(struct h2_conn *c)
     return false;
 }
 
-/* A stream that has not begun: the frame has no business to name it. */
-static bool idle(const struct h2_conn *c, uint32_t id)
+bool h2_conn_idle(const struct h2_conn *c, uint32_t id)
 {
     bool ours = (id & 1) != (c->role->server ? 1 : 0);
     return ours ? id >= c->next_id : id > c->last_in;
-}
-
-static bool forgotten(const struct h2_conn *c, uint32_t id)
-{
-    for (unsigned i = 0; i < H2_FORGOTTEN; i++) {
-        if (c->forgotten[i] == id)
-            return true;
-    }
-    return false;
 }
 
 static void open_streams(struct h2_conn *c, int64_t by)
@@ -266,7 +259,7 @@ static void take_window(struct h2_conn *c, const struct h2_event *e)
         return;
     }
     struct h2_stream *s = h2_stream_find(c, e->stream);
-    if (!s && idle(c, e->stream)) {
+    if (!s && h2_conn_idle(c, e->stream)) {
         h2_conn_error(c, H2_PROTOCOL_ERROR, "WINDOW_UPDATE for an idle stream");
         return;
     }
@@ -282,7 +275,7 @@ static void take_window(struct h2_conn *c, const struct h2_event *e)
 static void take_reset(struct h2_conn *c, const struct h2_event *e)
 {
     struct h2_stream *s = h2_stream_find(c, e->stream);
-    if (!s && idle(c, e->stream)) {
+    if (!s && h2_conn_idle(c, e->stream)) {
         h2_conn_error(c, H2_PROTOCOL_ERROR, "RST_STREAM for an idle stream");
         return;
     }
@@ -321,7 +314,7 @@ static void take_gathered(struct h2_conn *c, const struct h2_event *e)
 {
     /* A large increment needs no token: what it allows runs out by itself (the window overflows). */
     bool large = e->type == H2_WINDOW_UPDATE && (h2_u32(e->run.p) & H2_WINDOW_MAX) >= LARGE_STEP;
-    if (e->type != H2_RST_STREAM && !large && !control_token(c))
+    if (e->type != H2_RST_STREAM && !large && !h2_conn_token(c))
         return;
     switch (e->type) {
     case H2_SETTINGS:
@@ -374,17 +367,23 @@ static bool charge(struct h2_conn *c, const struct h2_event *e)
     return true;
 }
 
+/* Bytes of a DATA frame without its padding, at its first run. */
+static uint32_t carried(const struct h2_conn *c, const struct h2_event *e)
+{
+    return e->flags & H2_PADDED ? e->length - c->reader.pad - 1 : e->length;
+}
+
 static void take_data(struct h2_conn *c, const struct h2_event *e)
 {
     struct h2_stream *s = h2_stream_find(c, e->stream);
     if (e->first && !charge(c, e))
         return;
-    if (e->first && e->length < 16 && !(e->flags & H2_END_STREAM) && !control_token(c))
+    if (e->first && carried(c, e) < LITTLE && !(e->flags & H2_END_STREAM) && !h2_conn_token(c))
         return; /* row A5: frames that carry next to nothing */
     if (!s) {
-        if (idle(c, e->stream))
+        if (h2_conn_idle(c, e->stream))
             h2_conn_error(c, H2_PROTOCOL_ERROR, "DATA for an idle stream");
-        else if (e->first && !forgotten(c, e->stream))
+        else if (e->first && !h2_stream_forgotten(c, e->stream))
             h2_stream_fault(c, NULL, e->stream, H2_STREAM_CLOSED);
         return;
     }

@@ -101,7 +101,7 @@ struct h2_stream {
     void *user;            /* client: limits of the attempt */
 };
 
-enum { H2_BUCKETS = 16, H2_URGENCIES = 8, H2_FORGOTTEN = 32 };
+enum { H2_BUCKETS = 16, H2_URGENCIES = 8, H2_FORGOTTEN = 128 };
 
 struct h2_conn {
     struct io io;
@@ -132,11 +132,12 @@ struct h2_conn {
     struct list streams;
     uint32_t nstreams;
     struct h2_stream *buckets[H2_BUCKETS];
-    uint32_t last_in;                 /* highest stream of the peer */
-    uint32_t next_id;                 /* client: of the next stream */
-    uint32_t goaway_id;               /* of the GOAWAY that was sent */
-    uint32_t forgotten[H2_FORGOTTEN]; /* streams that we reset: what still comes for them is ignored */
-    uint8_t nforgotten;
+    uint32_t last_in;    /* highest stream of the peer */
+    uint32_t next_id;    /* client: of the next stream */
+    uint32_t goaway_id;  /* of the GOAWAY that was sent */
+    uint32_t *forgotten; /* a ring of streams that we reset: what still comes for them is ignored; NULL: none yet */
+    uint32_t nforgotten; /* how many ever were */
+    uint32_t most_forgotten;
     uint8_t unacked; /* SETTINGS of ours */
     size_t head_bytes;
     struct h2_bucket control, resets;
@@ -169,6 +170,10 @@ void h2_conn_end(struct h2_conn *c);
 void h2_conn_close(struct h2_conn *c);
 /* A stream was freed: the last one of a connection that is over closes it. */
 void h2_conn_left(struct h2_conn *c);
+/* One for a frame that carries nothing. false: there is none left, and the connection is over. */
+bool h2_conn_token(struct h2_conn *c);
+/* A stream that has not begun: the frame has no business to name it. */
+bool h2_conn_idle(const struct h2_conn *c, uint32_t id);
 /* One token; false: there is none left (`burst` tokens, all back within `ms`). */
 bool h2_bucket_take(struct h2_bucket *b, uint64_t now, uint32_t burst, uint64_t ms);
 
@@ -191,6 +196,8 @@ void h2_stream_stop(struct h2_stream *s);
 void h2_stream_reset(struct h2_stream *s, enum h2_error e);
 /* What still comes for the stream is dropped, without a word. */
 void h2_stream_forget(struct h2_stream *s);
+/* Was it reset by us, or is what still comes for it dropped? As far back as the streams that there may be at a time. */
+bool h2_stream_forgotten(const struct h2_conn *c, uint32_t id);
 void h2_stream_fail(struct h2_stream *s, enum x_why why, enum h2_error e);
 /* A stream error that the peer made us send: counted (row A3). */
 void h2_stream_fault(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum h2_error e);

@@ -1,11 +1,14 @@
 #include "h2/head.h"
 
 #include "base/err.h"
+#include "h2/hpack.h"
 #include "http/chars.h"
 #include "http/token.h"
 
 int h2_head_begin(struct h2_head *h, struct arena *a, size_t n)
 {
+    if (n > H2_ENCODE_MAX)
+        return ERR_LIMIT;
     *h = (struct h2_head){ .arena = a, .cap = n, .v = arena_new_n(a, struct field, n) };
     return h->v ? OK : ERR_NOMEM;
 }
@@ -49,7 +52,7 @@ static bool may_write(enum token t, bool response)
 /* RFC 9113 §8.2.2: of no meaning here, so not sent; a rule may well have set them for HTTP/1. */
 static bool means_nothing(enum token t)
 {
-    return t == TOK_KEEP_ALIVE || t == TOK_PROXY_CONNECTION || t == TOK_UPGRADE;
+    return t == TOK_KEEP_ALIVE || t == TOK_PROXY_CONNECTION || t == TOK_UPGRADE || t == TOK_TE;
 }
 
 static int lower(struct h2_head *h, slice name, slice *out)

@@ -13,7 +13,7 @@ struct h2_head {
     size_t n, cap;
 };
 
-/* Room for n fields. All return OK, ERR_SYNTAX or ERR_NOMEM. */
+/* Room for n fields; ERR_LIMIT: no block of that many is encoded. All return OK, ERR_SYNTAX or ERR_NOMEM. */
 int h2_head_begin(struct h2_head *h, struct arena *a, size_t n);
 int h2_head_status(struct h2_head *h, unsigned status);
 int h2_head_pseudo(struct h2_head *h, slice name, slice value);

@@ -308,6 +308,8 @@ void h2_server_take(struct worker *w, const struct handover *h)
     c->control_burst = (uint32_t)k->max_control;
     c->resets_burst = (uint32_t)k->max_resets;
     c->max_block = (uint32_t)(rules_conf(s)->large_buffers * rules_conf(s)->large_buffer_size + (16 << 10));
+    if (k->max_streams > c->most_forgotten)
+        c->most_forgotten = (uint32_t)k->max_streams;
     c->readable = h->readable;
     if (k->idle_ping)
         timer_set(&w->loop, &s->ping, k->idle_ping);
@@ -511,9 +513,9 @@ static void on_block(struct h2_conn *c, struct h2_stream *st, uint32_t id, bool 
     if (id <= c->last_in || !(id & 1)) {
         if (!decode(s, block, ignore, NULL, &bytes))
             return;
-        for (unsigned i = 0; i < H2_FORGOTTEN; i++) {
-            if (c->forgotten[i] == id)
-                return; /* trailers of what we have reset */
+        if (h2_stream_forgotten(c, id)) { /* trailers of what we have reset */
+            h2_conn_token(c);
+            return;
         }
         h2_conn_error(c, id & 1 ? H2_STREAM_CLOSED : H2_PROTOCOL_ERROR, "HEADERS for a closed stream");
         return;

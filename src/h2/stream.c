@@ -5,6 +5,7 @@
  * more than the window, because the window is opened by what has left the pipe and by nothing else.
  */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "base/attr.h"
 #include "base/buf.h"
@@ -297,10 +298,28 @@ void h2_stream_stop(struct h2_stream *s)
         pipe_close(s->end.in);
 }
 
+/* Without memory the stream is one that has ended well: a peer that goes on sending is told once more. */
+static void forget(struct h2_conn *c, uint32_t id)
+{
+    if (!c->forgotten)
+        c->forgotten = calloc(c->most_forgotten, sizeof(*c->forgotten));
+    if (c->forgotten)
+        c->forgotten[c->nforgotten++ % c->most_forgotten] = id;
+}
+
+bool h2_stream_forgotten(const struct h2_conn *c, uint32_t id)
+{
+    for (uint32_t i = 0; c->forgotten && i < c->most_forgotten; i++) {
+        if (c->forgotten[i] == id)
+            return true;
+    }
+    return false;
+}
+
 void h2_stream_forget(struct h2_stream *s)
 {
     s->reset = true;
-    s->c->forgotten[s->c->nforgotten++ % H2_FORGOTTEN] = s->id;
+    forget(s->c, s->id);
 }
 
 void h2_stream_reset(struct h2_stream *s, enum h2_error e)
@@ -312,7 +331,7 @@ void h2_stream_reset(struct h2_stream *s, enum h2_error e)
     list_del(&s->link);
     if (c->closed)
         return;
-    c->forgotten[c->nforgotten++ % H2_FORGOTTEN] = s->id;
+    forget(c, s->id);
     h2_out_u32(c, H2_RST_STREAM, s->id, e);
 }
 
@@ -334,7 +353,7 @@ void h2_stream_fault(struct h2_conn *c, struct h2_stream *s, uint32_t id, enum h
         return;
     }
     if (!s) {
-        c->forgotten[c->nforgotten++ % H2_FORGOTTEN] = id;
+        forget(c, id);
         h2_out_u32(c, H2_RST_STREAM, id, e);
         return;
     }

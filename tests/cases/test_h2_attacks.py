@@ -108,6 +108,40 @@ class TestFloods:
             assert c.end() == CALM
         still_serves(h)
 
+    def test_data_of_padding_alone(self, site):
+        h = site(server="http2_max_control_frames 50;")
+        with H2(h.address) as c:
+            s = c.headers(request("/", "POST"), end=False)
+            c.send(frame(h2.DATA, h2.PADDED, s, b"\xff" + bytes(255)) * 200)
+            assert c.end() == CALM
+        still_serves(h)
+
+    def test_trailers_of_streams_that_are_over(self, site):
+        h = site(server="http2_max_control_frames 50;")
+        with H2(h.address) as c:
+            s = c.headers(request("/local", "POST", ("content-length", "9")), end=False)
+            assert c.answer(s).status == 200
+            for _ in range(200):
+                c.headers([("x", "y")], stream=s)
+            assert c.end() == CALM
+        still_serves(h)
+
+    def test_many_uploads_that_are_answered_early(self, site):
+        """What is still on its way for all of them is nobody's fault."""
+        h = site(server="http2_max_resets 1000000; client_max_body_size 10;")
+        with H2(h.address) as c:
+            c.ping()
+            streams = [c.headers(request("/", "POST"), end=False) for _ in range(100)]
+            for s in streams:
+                c.data(s, b"x" * 100, end=False)
+            c.ping()
+            assert {c.answer(s).status for s in streams} == {413}
+            for s in streams:
+                c.data(s, b"y" * 100, end=False)
+                c.headers([("trailer", "1")], stream=s)
+            c.ping()
+            assert not c.goaways and c.get("/local").status == 200
+
     def test_settings_of_many_entries(self, site):
         h = site()
         with H2(h.address) as c:

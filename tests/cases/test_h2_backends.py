@@ -260,3 +260,65 @@ class TestOrderOfFrames:
         h.allow(r"malformed message")
         assert h.get("/bad").status == 502
         assert h.get("/ok").body == b"ok"
+
+    def test_headers_for_a_stream_that_nobody_opened(self, hinge, origin):
+        def on(c, s, f):
+            c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, s + 2, c.encoder.encode([(":status", "200")])))
+
+        h = proxy(hinge, origin(on))
+        h.allow("HTTP/2 connection error 1")
+        assert h.get("/").status == 502
+        h.wait_log("HEADERS for an idle stream")
+
+    @pytest.mark.parametrize("many", ["fields", "trailers", "bytes"])
+    def test_a_stream_that_says_too_much_is_alone(self, hinge, origin, many):
+        """The others of the connection go on."""
+        waiting = []
+
+        def on(c, s, f):
+            if f[":path"] == "/waits":
+                waiting.append((c, s))
+                return
+            fields = [("x", "v" * 900)] * 20 if many == "bytes" else [(f"x{i % 7}", "v") for i in range(2000)]
+            block = c.encoder.encode([(":status", "200")] + (fields if many != "trailers" else []))
+            last = h2.END_STREAM if many != "trailers" else 0
+            c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS | last, s, block))
+            if many == "trailers":
+                c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS | h2.END_STREAM, s, c.encoder.encode(fields)))
+            for conn, stream in waiting:
+                conn.answer(stream, b"served")
+
+        o = origin(on)
+        h = proxy(hinge, o, "proxy_pass_trailers on;")
+        h.allow("too big|malformed")
+        assert o.requests == []
+        got = []
+        t = threading.Thread(target=lambda: got.append(h.get("/waits")))
+        t.start()
+        wait_until(lambda: waiting, "the request that waits")
+        if many != "trailers":
+            assert h.get("/much").status == 502
+        else:
+            with h.connect() as c:
+                c.send(b"GET /much HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n")
+                c.all_bytes()
+        t.join(PATIENCE)
+        assert got and got[0].body == b"served" and len(o.connections) == 1
+
+
+class TestFields:
+    @pytest.mark.parametrize("value", ["trailers", "gzip", "gzip, trailers", ""])
+    def test_te_is_said_by_us_alone(self, hinge, origin, value):
+        o = origin(lambda c, s, f: c.answer(s))
+        h = proxy(hinge, o, f"proxy_set_header TE '{value}'; proxy_pass_trailers on;")
+        assert h.get("/").status == 200
+        assert "te" not in o.requests[0]
+        with h.connect() as c:
+            c.send(b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, gzip\r\nConnection: TE, close\r\n\r\n").all_bytes()
+        assert o.requests[1]["te"] == "trailers"
+
+    def test_what_belongs_to_a_connection(self, hinge, origin):
+        o = origin(lambda c, s, f: c.answer(s))
+        h = proxy(hinge, o, "proxy_set_header Keep-Alive 5; proxy_set_header Connection x; proxy_set_header Proxy-Connection x;")
+        assert h.get("/").status == 200
+        assert not {"keep-alive", "connection", "proxy-connection", "upgrade"} & set(o.requests[0])
