@@ -48,48 +48,53 @@ static uint64_t epoch_now(const struct tls_tickets *t)
     return (uint64_t)time(NULL) / (t->epoch_seconds ? t->epoch_seconds : 1);
 }
 
-static void key_to_seal(const struct tls_tickets *t, struct ticket_key *k)
+/* The key of an epoch, at the place that its parity says: this one's and the one's before never share one. */
+static const struct ticket_key *key_of(struct tls_tickets *t, uint64_t epoch)
 {
-    if (t->derived)
-        ticket_key_derive(t->secret, epoch_now(t), k);
-    else
-        *k = t->keys[0];
+    unsigned i = epoch & 1;
+    if (!t->has[i] || t->derived_at[i] != epoch) {
+        ticket_key_derive(t->secret, epoch, &t->keys[i]);
+        t->derived_at[i] = epoch;
+        t->has[i] = true;
+    }
+    return &t->keys[i];
+}
+
+static const struct ticket_key *key_to_seal(struct tls_tickets *t)
+{
+    return t->derived ? key_of(t, epoch_now(t)) : &t->keys[0];
 }
 
 /* 1: the key that seals now; 2: an older one, the ticket is to be replaced; 0: none of ours. */
-static int key_to_open(const struct tls_tickets *t, const unsigned char *name, struct ticket_key *k)
+static int key_to_open(struct tls_tickets *t, const unsigned char *name, const struct ticket_key **k)
 {
-    if (t->derived) {
-        uint64_t now = epoch_now(t);
-        for (unsigned back = 0; back < 2; back++) {
-            ticket_key_derive(t->secret, now - back, k);
-            if (memcmp(k->name, name, TICKET_NAME) == 0)
-                return back ? 2 : 1;
-        }
-        return 0;
-    }
-    for (uint32_t i = 0; i < t->n; i++) {
-        if (memcmp(t->keys[i].name, name, TICKET_NAME) == 0) {
-            *k = t->keys[i];
+    uint64_t now = t->derived ? epoch_now(t) : 0;
+    uint32_t n = t->derived ? 2 : t->n;
+    for (uint32_t i = 0; i < n; i++) {
+        *k = t->derived ? key_of(t, now - i) : &t->keys[i];
+        if (memcmp((*k)->name, name, TICKET_NAME) == 0)
             return i ? 2 : 1;
-        }
     }
     return 0;
 }
 
-static int set_mac(EVP_MAC_CTX *mac, struct ticket_key *k)
+static int set_mac(EVP_MAC_CTX *mac, const struct ticket_key *k)
 {
     char digest[] = "SHA256";
-    OSSL_PARAM p[] = { OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->hmac, k->hmac_n),
+    OSSL_PARAM p[] = { OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)k->hmac, k->hmac_n),
                        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end() };
     return EVP_MAC_CTX_set_params(mac, p);
 }
 
 static void forget(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
 {
-    if (ptr)
-        OPENSSL_cleanse(ptr, sizeof(struct tls_tickets));
-    free(ptr);
+    struct tls_tickets *t = ptr;
+    if (!t)
+        return;
+    EVP_CIPHER_free(t->aes[0]);
+    EVP_CIPHER_free(t->aes[1]);
+    OPENSSL_cleanse(t, sizeof(*t));
+    free(t);
 }
 
 static int slot(void)
@@ -109,28 +114,27 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
                      int seal)
 {
     /* of the server that the name found: it is known before OpenSSL looks at a ticket (tls/server.c, on_hello) */
-    const struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), slot());
-    struct ticket_key k;
+    struct tls_tickets *t = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), slot());
+    const struct ticket_key *k = NULL;
     int r = 1;
     if (!t)
         return -1;
     if (seal)
-        key_to_seal(t, &k);
+        k = key_to_seal(t);
     else
         r = key_to_open(t, name, &k);
     if (r == 0)
         return 0;
-    const EVP_CIPHER *aes = k.aes_n == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
+    const EVP_CIPHER *aes = t->aes[k->aes_n == 32];
     if (seal) {
-        memcpy(name, k.name, TICKET_NAME);
-        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(aes)) != 1 || !EVP_EncryptInit_ex(cipher, aes, NULL, k.aes, iv))
+        memcpy(name, k->name, TICKET_NAME);
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(aes)) != 1 || !EVP_EncryptInit_ex(cipher, aes, NULL, k->aes, iv))
             r = -1;
-    } else if (!EVP_DecryptInit_ex(cipher, aes, NULL, k.aes, iv)) {
+    } else if (!EVP_DecryptInit_ex(cipher, aes, NULL, k->aes, iv)) {
         r = -1;
     }
-    if (r > 0 && !set_mac(mac, &k))
+    if (r > 0 && !set_mac(mac, k))
         r = -1;
-    OPENSSL_cleanse(&k, sizeof(k));
     /* TLS 1.3 answers every resumption with a new ticket; "renew" is how OpenSSL is told to */
     return !seal && r == 1 && SSL_version(ssl) == TLS1_3_VERSION ? 2 : r;
 }
@@ -147,8 +151,10 @@ int tickets_install(SSL_CTX *ctx, const struct tls_conf *c)
         if (ticket_key_read(f->text, &t->keys[t->n]))
             t->n++;
     }
-    if (slot() < 0 || !SSL_CTX_set_ex_data(ctx, slot(), t)) {
-        free(t);
+    t->aes[0] = EVP_CIPHER_fetch(NULL, "AES-128-CBC", NULL);
+    t->aes[1] = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    if (!t->aes[0] || !t->aes[1] || slot() < 0 || !SSL_CTX_set_ex_data(ctx, slot(), t)) {
+        forget(NULL, t, NULL, 0, 0, NULL);
         return ERR_NOMEM;
     }
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
