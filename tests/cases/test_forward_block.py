@@ -1,10 +1,12 @@
 """forward { }: absolute form, CONNECT, who may come in, what targets are told."""
 import base64
+import json
 import re
 import subprocess
 
 import pytest
 from tools.backend import serve
+from tools.h2 import H2
 from tools.wire import answer, lines
 
 OUT = "egress_allow 127.0.0.0/8;"
@@ -54,6 +56,23 @@ def test_a_connect_has_no_body(hinge, backend, fields):
         assert c.response("CONNECT").status == 400
         c.assert_closed()
     assert not origin.connections
+
+
+def test_requests_by_http2(hinge, backend):
+    """:scheme and :authority are the absolute form there: rules and guard hold as for HTTP/1."""
+    origin = backend()
+    h = hinge.http(f"http2 on; forward {{ listen %%port%%; {OUT} acl bad url_regex ^http://127.0.0.1:{origin.port}/b; http_access deny bad; http_access allow localhost; }}")
+    with H2(h.address) as c:
+        at = f"127.0.0.1:{origin.port}"
+        got = c.get("/a?b", ("proxy-authorization", "Basic eDp5"), authority=at)
+        told = json.loads(got.body)
+        assert told["target"] == "/a?b" and dict(told["headers"])["Host"] == at
+        assert not [n for n, _ in told["headers"] if n.lower().startswith("proxy-")]
+        assert c.get("/bad", authority=at).status == 403
+        assert c.get("/", authority="10.0.0.1").status == 403
+        assert c.get("/", authority=f"127.0.0.1:{h.ports['port']}").status == 508
+        assert c.get("/", authority=at, scheme="https").status == 400
+    assert len(origin.requests) == 1
 
 
 def test_curl_by_both_ways(hinge, backend):
