@@ -279,6 +279,14 @@ static int line_nonhierarchical(struct fwd_policy *p, const struct conf_node *n,
     return flag(p, n, &p->nonhierarchical_direct);
 }
 
+static int line_strip_query(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
+{
+    bool on = true;
+    int rc = flag(p, n, &on);
+    p->log_query = !on;
+    return rc;
+}
+
 /* The direct way first and parents behind it: nothing here does that. */
 static int line_prefer_direct(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
@@ -557,7 +565,7 @@ static const struct squid_directive {
     { SLICE("buffered_logs"), line_idle },
     { SLICE("client_db"), line_idle },
     { SLICE("log_mime_hdrs"), line_idle },
-    { SLICE("strip_query_terms"), line_idle },
+    { SLICE("strip_query_terms"), line_strip_query },
     { SLICE("dns_v4_first"), line_idle },
     { SLICE("dns_defnames"), line_idle },
     { SLICE("positive_dns_ttl"), line_idle },

@@ -80,6 +80,7 @@ struct fwd_policy {
     struct fwd_header *request_headers, *reply_headers;
     struct fwd_peer *peers;
     enum fwd_forwarded_for forwarded_for;
+    bool log_query;              /* strip_query_terms off */
     bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
     bool via, v4_first, auth, auth_case; /* auth: an htpasswd file is named */
     slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory;

@@ -107,12 +107,38 @@ static slice way_of(const struct exchange *x)
     return !attempt_of(x) ? SLICE("HIER_NONE") : f && f->parent ? SLICE("FIRSTUP_PARENT") : SLICE("HIER_DIRECT");
 }
 
+/* Squid keeps two things out of its log: passwords in a URL, always, and what stands behind its '?' unless
+ * strip_query_terms is off. */
+static bool keeps_query(const struct exchange *x)
+{
+    const struct forward_conf *c = x->pass.loc ? exchange_conf(x, &forward_feature) : NULL;
+    return c && c->policy && c->policy->log_query;
+}
+
 static slice url_of(struct exchange *x)
 {
     const struct request *r = &x->req;
-    if (r->form == TARGET_ABSOLUTE || r->form == TARGET_AUTHORITY)
+    slice scheme = SLICE("http://"), rest = r->target, query = SLICE_NONE;
+    if (r->form == TARGET_AUTHORITY)
         return r->target;
-    return arena_printf(&x->arena, "http://%.*s%.*s", SLICE_FMT(r->authority), SLICE_FMT(r->target));
+    ptrdiff_t mark = slice_find(rest, '?'), slashes = -1;
+    if (mark >= 0) {
+        query = keeps_query(x) ? slice_from(rest, (size_t)mark) : SLICE("?");
+        rest = slice_upto(rest, (size_t)mark);
+    }
+    for (size_t i = 0; i + 2 < rest.n && rest.p[i] != '/' && slashes < 0; i++) {
+        if (rest.p[i] == ':' && rest.p[i + 1] == '/' && rest.p[i + 2] == '/')
+            slashes = (ptrdiff_t)i + 3;
+    }
+    if (slashes < 0)
+        return arena_printf(&x->arena, "%.*s%.*s%.*s%.*s", SLICE_FMT(scheme), SLICE_FMT(r->authority), SLICE_FMT(rest),
+                            SLICE_FMT(query));
+    scheme = slice_upto(rest, (size_t)slashes);
+    rest = slice_from(rest, (size_t)slashes);
+    ptrdiff_t slash = slice_find(rest, '/');
+    ptrdiff_t at = slice_rfind(slash < 0 ? rest : slice_upto(rest, (size_t)slash), '@');
+    return arena_printf(&x->arena, "%.*s%.*s%.*s", SLICE_FMT(scheme), SLICE_FMT(slice_from(rest, (size_t)(at + 1))),
+                        SLICE_FMT(query));
 }
 
 static int peer_part(struct exchange *x, enum code what, slice *out)
@@ -179,7 +205,7 @@ static int text_of(struct exchange *x, enum code what, slice *out)
         return var_some(url_of(x), out);
     case C_PATH:
         *out = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->raw_path), r->has_query ? "?" : "",
-                            SLICE_FMT(r->query));
+                            SLICE_FMT(keeps_query(x) ? r->query : SLICE_NONE));
         return out->p ? OK : ERR_NOMEM;
     case C_VERSION:
         *out = r->major == 2 ? SLICE("2.0") : r->minor ? SLICE("1.1") : SLICE("1.0");

@@ -109,7 +109,20 @@ def test_logs(hinge, backend):
     assert through(h, "http://127.0.0.1:1/", "User-Agent: other", method="DELETE").status in (502, 503, 504)
     one, two = h.wait_lines("native.log", 2)
     words = one.split()
-    assert words[2:4] == ["127.0.0.1", "TCP_MISS/200"] and words[5:] == ["GET", f"http://{at}/x?y", "-", "HIER_DIRECT/127.0.0.1", "application/json"]
+    assert words[2:4] == ["127.0.0.1", "TCP_MISS/200"] and words[5:] == ["GET", f"http://{at}/x?", "-", "HIER_DIRECT/127.0.0.1", "application/json"]
     assert "DELETE http://127.0.0.1:1/" in two
     assert h.wait_lines("mine.log") == ['127.0.0.1 "curl/1" $1   200|GET   |200']
     assert '"DELETE http://127.0.0.1:1/ HTTP/1.1"' in h.wait_lines("other.log")[0]
+
+
+@pytest.mark.parametrize("line, query", [("", ""), ("strip_query_terms on\n", ""), ("strip_query_terms off\n", "token=s3cret")])
+def test_what_urls_hold_and_no_log_shall(hinge, backend, line, query):
+    """As in Squid: what is behind the '?' unless it is wanted, and never a password."""
+    origin = backend()
+    h = hinge.squid("http_port %%port%%\n" + line + "logformat urls %ru|%rp\naccess_log stdio:%%dir%%/urls.log urls\n" + ALLOW)
+    at = f"127.0.0.1:{origin.port}"
+    assert through(h, f"http://{at}/x?token=s3cret").status == 200
+    assert h.ask(lines(f"GET http://user:s4cret@{at}/y HTTP/1.1", f"Host: {at}", "Connection: close")).status == 400
+    one, two = h.wait_lines("urls.log", 2)
+    assert one == f"http://{at}/x?{query}|/x?{query}"
+    assert "s4cret" not in two and "user" not in two
