@@ -246,11 +246,6 @@ static bool check_target(struct h2_request *r)
         refuse(r, 400, "request target does not fit the method");
     q->form = slice_starts(r->path, SLICE("*")) ? TARGET_ASTERISK : TARGET_ORIGIN;
     q->target = r->path;
-    if (unlikely(r->x->client->listener->default_server->forward) && q->form == TARGET_ORIGIN &&
-        slice_eq(r->scheme, SLICE("http"))) {
-        q->form = TARGET_ABSOLUTE; /* to a proxy, these fields are what the absolute form is in HTTP/1 */
-        q->scheme = SLICE("http");
-    }
     return !r->status;
 }
 
