@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,6 +219,21 @@ static ssize_t write_out(struct socks_conn *c, struct iovec *iov, int n)
     return rc;
 }
 
+/* What lies in a pipe of the kernel's; only where pipe.splices was set. *n: how much that is. */
+static ssize_t splice_out(struct socks_conn *c, struct pipe *p, size_t *n)
+{
+    size_t skip;
+    const struct piece *e = p ? pipe_front(p, &skip) : NULL;
+    ssize_t k;
+    if (!e || e->kind != PIECE_LENT)
+        return 0;
+    *n = e->n - skip;
+    do
+        k = splice(e->fd, NULL, c->io.fd, NULL, *n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (k < 0 && errno == EINTR);
+    return k;
+}
+
 static enum socks_flush nothing_due(const struct pipe *p)
 {
     if (!p || pipe_finished(p))
@@ -240,9 +256,9 @@ enum socks_flush socks_conn_flush(struct socks_conn *c, struct pipe *p, size_t *
                 break;
         }
         int n = due(c, p, iov, &total);
+        ssize_t k = total ? write_out(c, iov, n) : splice_out(c, p, &total);
         if (!total)
             return nothing_due(p);
-        ssize_t k = write_out(c, iov, n);
         if (k < 0 && errno != EAGAIN)
             return SOCKS_FLUSH_ERROR;
         if (k > 0) {

@@ -119,6 +119,7 @@ static int front_switch(struct end *e, struct exchange *x)
     say_reply(s, SOCKS_DONE, NULL);
     s->state = SOCKS_TUNNEL;
     s->linger_until = 0;
+    e->out->splices = !s->c.tr;
     e->ops = &tunnel_ops;
     return OK;
 }

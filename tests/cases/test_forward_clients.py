@@ -444,16 +444,15 @@ PasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n""")
 
 
 @pytest.mark.skipif(not openbsd_netcat(), reason="needs OpenBSD's netcat")
-@pytest.mark.parametrize("way", ["connect", "5"])
-def test_ssh(world, sshd, way):
+@pytest.mark.parametrize("how, version", [("connect", ""), ("5", " SOCKS5")], ids=["connect", "socks5"])
+def test_ssh(world, sshd, how, version):
     port, options = sshd
     world.start(extra=port)
     text = "ssh through a tunnel"
-    command = f"nc -X {way} -x 127.0.0.1:{world.proxy.ports['port']} %h %p"
+    command = f"nc -X {how} -x 127.0.0.1:{world.proxy.ports['port']} %h %p"
     done = world.run("ssh", *options, "-o", f"ProxyCommand={command}", "-p", port, "site.test", f"echo {text}; cat /dev/zero | head -c 300000 | wc -c")
     assert done.stdout == f"{text}\n300000\n".encode()
-    if way == "connect":
-        assert world.log() == [f"CONNECT site.test:{port} 200 -"]
+    assert world.log() == [f"CONNECT site.test:{port}{version} 200 -"]
 
 
 # -- a browser

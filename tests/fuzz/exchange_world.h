@@ -74,6 +74,11 @@ uint64_t worker_connection_number(void)
 #define MORE_LOCATIONS ""
 #endif
 
+/* ... or servers, whose addresses come first. */
+#ifndef MORE_SERVERS
+#define MORE_SERVERS ""
+#endif
+
 /* Where its files are. */
 #ifndef PREFIX
 #define PREFIX "/"
@@ -138,9 +143,14 @@ uint64_t worker_connection_number(void)
 
 /* ... or blocks of its own instead of all servers. */
 #ifdef OWN_BLOCKS
-static const char *const texts[] = { LEVELS OWN_BLOCKS "}\n", LEVELS OWN_BLOCKS "}\n" };
+static const char *const texts[] = { LEVELS OWN_BLOCKS "}
+", LEVELS OWN_BLOCKS "}
+" };
 #else
-static const char *const texts[] = { LEVELS SERVER_ONE SERVER_TWO "}\n", LEVELS SERVER_ONE "}\n" };
+static const char *const texts[] = { LEVELS MORE_SERVERS SERVER_ONE SERVER_TWO "}
+",
+                                     LEVELS MORE_SERVERS SERVER_ONE "}
+" };
 #endif
 
 static struct schema schema;

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -54,13 +55,14 @@ struct sim_sock {
     void *data;
     struct strb in; /* towards hinge, from in_at on not read yet */
     size_t in_at;
-    bool fin, reset; /* by the peer, behind `in` */
-    int error;       /* SO_ERROR */
-    struct strb out; /* all that hinge ever wrote */
-    size_t room;     /* bytes that may still be written */
-    bool nospace;    /* a write was cut short: more room is an event */
-    bool shut;       /* hinge has shut its side */
-    bool aborted;    /* hinge has closed with a reset */
+    bool fin, reset;       /* by the peer, behind `in` */
+    int error;             /* SO_ERROR */
+    struct strb out;       /* all that hinge ever wrote */
+    size_t room;           /* bytes that may still be written */
+    bool nospace;          /* a write was cut short: more room is an event */
+    bool shut;             /* hinge has shut its side */
+    bool aborted;          /* hinge has closed with a reset */
+    struct sockaddr_in to; /* whom it was connected to */
 };
 
 enum sim_connect { SIM_AT_ONCE, SIM_LATER, SIM_REFUSED };
@@ -203,6 +205,8 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
     if (!s)
         return (int)syscall(SYS_connect, fd, a, n);
     enum sim_connect how = sim_next_connect;
+    if (n >= sizeof(s->to))
+        memcpy(&s->to, a, sizeof(s->to));
     SIM_SAY("%10llu  %d -> connect\n", (unsigned long long)sim_now, sim_number(s));
     sim_next_connect = SIM_AT_ONCE;
     s->room = sim_next_room;
@@ -212,6 +216,16 @@ int connect(int fd, const struct sockaddr *a, socklen_t n)
     s->connecting = how == SIM_LATER;
     errno = how == SIM_LATER ? EINPROGRESS : ECONNREFUSED;
     return -1;
+}
+
+int getpeername(int fd, struct sockaddr *restrict a, socklen_t *restrict n)
+{
+    struct sim_sock *s = sim_of(fd);
+    if (!s)
+        return (int)syscall(SYS_getpeername, fd, a, n);
+    *n = sizeof(s->to);
+    memcpy(a, &s->to, sizeof(s->to));
+    return 0;
 }
 
 static int sim_take_error(struct sim_sock *s)
