@@ -353,7 +353,7 @@ static int line_hostname(struct fwd_policy *p, const struct conf_node *n, uint32
 {
     if (n->nargs != 1)
         return fwd_error(&p->c, n, -1, "\"%.*s\" needs one name", SLICE_FMT(n->name));
-    *(which == 2 ? &p->error_directory : which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
+    *(which == 3 ? &p->manager : which == 2 ? &p->error_directory : which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
     return OK;
 }
 
@@ -517,6 +517,7 @@ static const struct squid_directive {
     { SLICE("visible_hostname"), line_hostname, 0 },
     { SLICE("unique_hostname"), line_hostname, 1 },
     { SLICE("error_directory"), line_hostname, 2 },
+    { SLICE("cache_mgr"), line_hostname, 3 },
     { SLICE("dns_nameservers"), line_nameservers },
     { SLICE("access_log"), line_log },
     { SLICE("logformat"), line_format },
@@ -544,7 +545,6 @@ static const struct squid_directive {
     { SLICE("shutdown_lifetime"), line_main },
     { SLICE("coredump_dir"), line_idle, 5 },
     { SLICE("logfile_rotate"), line_idle, 2 },
-    { SLICE("cache_mgr"), line_idle },
     { SLICE("debug_options"), line_idle, 3 },
     { SLICE("error_default_language"), line_idle },
     { SLICE("httpd_suppress_version_string"), line_idle },
@@ -557,7 +557,8 @@ static const struct squid_directive {
     { SLICE("htcp_access"), line_idle, 4 },
     { SLICE("snmp_access"), line_idle, 4 },
     { SLICE("request_start_timeout"), line_idle, 6 },
-    { SLICE("pconn_timeout"), line_idle, 6 },
+    { SLICE("pconn_timeout"), line_time, FWD_SERVER_IDLE_PCONN_TIMEOUT },
+    { SLICE("persistent_request_timeout"), line_time, FWD_CLIENT_IDLE_PCONN_TIMEOUT },
     { SLICE("half_closed_clients"), line_idle, 7 },
     { SLICE("server_persistent_connections"), line_idle, 7 },
     { SLICE("client_persistent_connections"), line_idle, 7 },

@@ -83,7 +83,7 @@ struct fwd_policy {
     bool log_query;              /* strip_query_terms off */
     bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
     bool via, v4_first, auth, auth_case; /* auth: an htpasswd file is named */
-    slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory;
+    slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory, manager;
     struct conf_pos auth_at;
     uint64_t auth_ttl; /* ms */
     uint64_t times[FWD_TIMES], sizes[FWD_SIZES];

@@ -55,7 +55,7 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
     }
     if (d->rules.guarded)
         exchange_trace(x, NULL, "the guard: %.*s may be reached", (int)first_len, first);
-    d->upstream = upstream_of_addresses(&x->arena, d->at.text, v, n);
+    d->upstream = upstream_of_addresses(&x->arena, d->at.text, v, n, d->rules.idle);
     return d->upstream ? OK : refuse(d, 500);
 }
 

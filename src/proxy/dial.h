@@ -18,6 +18,7 @@ struct dial_rules {
     const struct resolver_conf *resolver; /* NULL: none; names cannot be dialled */
     uint64_t timeout;                     /* ms for the name */
     const struct egress *egress;          /* may be NULL */
+    uint64_t idle;                        /* ms that idle connections to it are kept; 0: as always */
     bool guarded;                         /* the client chose the target: addresses are judged */
     /*
      * Asked about all addresses before any of them is judged: OK; > 0: none of them will be connected to, and

@@ -16,6 +16,7 @@
 #include "http/client.h"
 #include "proxy/chain.h"
 #include "proxy/client_count.h"
+#include "proxy/client_life.h"
 #include "proxy/endpoint.h"
 #include "proxy/forward_fields.h"
 #include "proxy/forward_limits.h"
@@ -176,6 +177,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
         return fail(x, 500);
     if (c->counted && !x->trace && !counted_in(x, c))
         return VERDICT_DROP;
+    if (c->lifetime && !x->trace && x->passes == 0 && client_life_watch(x, c->lifetime) != OK)
+        return VERDICT_DROP;
     int rc = forward_decide(x);
     if (rc == ERR_REFUSED)
         return VERDICT_REPLY;
@@ -305,6 +308,8 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     if (rc == OK)
         rc = squid_deny_pages(cf, c->policy);
     c->fields = rc == OK && forward_has_fields(c);
+    c->lifetime = rc == OK ? c->policy->times[FWD_CLIENT_LIFETIME] : 0;
+    c->idle = rc == OK ? c->policy->times[FWD_SERVER_IDLE_PCONN_TIMEOUT] : 0;
     c->counted = rc == OK && (fwd_acls_use(&c->policy->acls, ACL_MAXCONN) ||
                               c->policy->sizes[FWD_CLIENT_IP_MAX_CONNECTIONS]);
     if (rc == OK)
@@ -468,6 +473,8 @@ static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT 
     .contexts = CONF_FORWARD, .max_args = CONF_ANY_ARGS, .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true, \
     .set = forward_line
 
+#define SQUID(text, how, about) { .name = text, LINE, .min_args = 1, .usage = how, .doc = about }
+
 static const struct directive directives[] = {
     { .name = "forward",
       .contexts = CONF_HTTP,
@@ -506,6 +513,52 @@ static const struct directive directives[] = {
              "forwarded_for on). Lines of ours in the block win over those of the file. What the file asks for and "
              "cannot be had is an error, what has no effect here a warning; docs/forward.md has the table. hinge "
              "--squid FILE makes a whole configuration of one file." },
+    SQUID("http_reply_access", "http_reply_access allow | deny [!]ACL ...;",
+          "As http_access, asked of answers of targets: http_status, rep_header and rep_mime_type look at them. What is "
+          "refused is answered with 403, or as deny_info says."),
+    SQUID("http_port", "http_port [ADDRESS:]PORT;", "A listen that speaks HTTP only; a port alone is on all addresses."),
+    SQUID("tcp_outgoing_address", "tcp_outgoing_address ADDRESS [[!]ACL ...];",
+          "The address that targets of its family are connected from; the first line that holds counts."),
+    SQUID("deny_info", "deny_info URL | CODE:URL | PAGE | CODE:PAGE ACL ...;",
+          "What a refusal looks like when ACL stands last on the line that refused: a redirect, or a page of "
+          "error_directory, with Squid's %-codes (%u, %H, %i, %a, ...)."),
+    SQUID("error_directory", "error_directory DIRECTORY;", "Where the pages of deny_info are."),
+    SQUID("cache_mgr", "cache_mgr ADDRESS;", "What %w means in pages of deny_info."),
+    SQUID("via", "via on | off;", "Whether Via is added, with the name of visible_hostname or of this system."),
+    SQUID("forwarded_for", "forwarded_for on | off | transparent | truncate | delete;",
+          "X-Forwarded-For of requests: the client is added, \"unknown\" is, it stays as it is, the client stands there "
+          "alone, it is left out."),
+    SQUID("request_header_access", "request_header_access FIELD | Other | All allow | deny [!]ACL ...;",
+          "Which fields of requests reach targets. The lines of the field itself count, else those of Other (for fields "
+          "that nobody knows), else those of All. Host and what frames a message always travel."),
+    SQUID("request_header_replace", "request_header_replace FIELD VALUE;",
+          "The value that a field gets instead of being left out by request_header_access."),
+    SQUID("reply_header_access", "reply_header_access FIELD | Other | All allow | deny [!]ACL ...;",
+          "As request_header_access, of the fields that clients get."),
+    SQUID("reply_header_replace", "reply_header_replace FIELD VALUE;", "As request_header_replace, of answers."),
+    SQUID("request_header_add", "request_header_add FIELD VALUE [[!]ACL ...];", "A field that requests get."),
+    SQUID("auth_param", "auth_param basic program basic_ncsa_auth FILE | realm TEXT | credentialsttl TIME | "
+          "casesensitive on|off;",
+          "Names and passwords for proxy_auth: stands for auth_basic, auth_basic_user_file and auth_basic_by_rules."),
+    SQUID("visible_hostname", "visible_hostname NAME;", "The name of this proxy in Via and in pages."),
+    SQUID("unique_hostname", "unique_hostname NAME;", "The name in Via, when it differs from visible_hostname."),
+    SQUID("dns_nameservers", "dns_nameservers ADDRESS ...;", "As resolver."),
+    SQUID("connect_timeout", "connect_timeout NUMBER [UNIT];", "As proxy_connect_timeout; UNIT is seconds, minutes, ..."),
+    SQUID("read_timeout", "read_timeout NUMBER [UNIT];", "As proxy_read_timeout."),
+    SQUID("write_timeout", "write_timeout NUMBER [UNIT];", "As proxy_send_timeout and send_timeout."),
+    SQUID("request_timeout", "request_timeout NUMBER [UNIT];", "As client_header_timeout."),
+    SQUID("client_lifetime", "client_lifetime NUMBER [UNIT];",
+          "How long a client may stay connected; then its tunnel or answer is cut off."),
+    SQUID("client_idle_pconn_timeout", "client_idle_pconn_timeout NUMBER [UNIT];", "As keepalive_timeout."),
+    SQUID("server_idle_pconn_timeout", "server_idle_pconn_timeout NUMBER [UNIT];",
+          "How long idle connections to targets are kept."),
+    SQUID("forward_timeout", "forward_timeout NUMBER [UNIT];", "As proxy_next_upstream_timeout."),
+    SQUID("dns_timeout", "dns_timeout NUMBER [UNIT];", "As resolver_timeout."),
+    SQUID("request_header_max_size", "request_header_max_size NUMBER [UNIT];", "As large_client_header_buffers 1 SIZE."),
+    SQUID("reply_header_max_size", "reply_header_max_size NUMBER [UNIT];", "As proxy_buffer_size."),
+    SQUID("request_body_max_size", "request_body_max_size NUMBER [UNIT];", "As client_max_body_size."),
+    SQUID("client_ip_max_connections", "client_ip_max_connections NUMBER;",
+          "How many requests one client address may have under way; connections beyond that are closed."),
     { .name = "connect_ports",
       .contexts = CONF_FORWARD,
       .min_args = 1,

@@ -21,6 +21,7 @@ struct forward_conf {
     const struct resolver_conf *system; /* for blocks without `resolver` */
     struct fwd_policy *policy;          /* the lines in Squid's language; never NULL once the block is read */
     const struct conf_node *squid;      /* squid_conf: that file's rules decide, and Squid's defaults hold */
+    uint64_t lifetime, idle;            /* client_lifetime, server_idle_pconn_timeout: ms; 0: none */
     bool counted;                       /* exchanges are counted by client (proxy/client_count.h) */
     bool fields;                        /* requests' fields are changed (proxy/forward_fields.h) */
     bool forwarded_for;                 /* X-Forwarded-For as Squid's forwarded_for says */

@@ -14,6 +14,7 @@
 #include "conf/generation.h"
 #include "http/chars.h"
 #include "proxy/dial.h"
+#include "proxy/forward_block.h"
 #include "proxy/forward_rules.h"
 #include "proxy/egress_dir.h"
 #include "proxy/http_block.h"
@@ -229,6 +230,7 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
         .resolver = r->conf ? r->conf : px->resolver,
         .timeout = r->timeout,
         .egress = egress_of(exchange_conf(x, &egress_feature)),
+        .idle = px->forward ? px->forward->conf->idle : 0,
         .guarded = client_chosen,
         .judge = px->forward ? forward_judge : NULL,
     };

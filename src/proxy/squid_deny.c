@@ -116,7 +116,7 @@ static slice value_of(struct exchange *x, const struct fwd_policy *p, char code)
     case 'U':
         return x->proxy->tunnel ? arena_printf(&x->arena, "https://%.*s/*", SLICE_FMT(f->url)) : f->url;
     case 'w':
-        return SLICE("webmaster");
+        return p->manager.n ? p->manager : SLICE("webmaster");
     default:
         return SLICE_NONE;
     }

@@ -267,7 +267,8 @@ int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct
     return rc;
 }
 
-const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n)
+const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n,
+                                             uint64_t idle)
 {
     struct found {
         struct upstream u;
@@ -302,7 +303,7 @@ const struct upstream *upstream_of_addresses(struct arena *a, slice name, const 
         .primary = { .peers = peers, .n = n, .sequence = order, .nsequence = n, .cursor = &f->cursor },
         .keepalive = KEEPALIVE_DEFAULT,
         .keepalive_requests = REQUESTS_DEFAULT,
-        .keepalive_timeout = TIMEOUT_DEFAULT,
+        .keepalive_timeout = idle ? idle : TIMEOUT_DEFAULT,
         .keepalive_time = TIME_DEFAULT
     };
     return &f->u;

@@ -28,8 +28,9 @@ const struct upstream *upstream_blocks_of(const struct generation *g);
 /*
  * An upstream of addresses (n > 0) that were found at run time, in an exchange's arena: it lives as long as the
  * exchange, and so do its peers, which are tried in the order given. It is not in the registry; its failures are
- * forgotten with it. NULL: no memory.
+ * forgotten with it. Its idle connections are kept for `idle` ms, 0: as always. NULL: no memory.
  */
-const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n);
+const struct upstream *upstream_of_addresses(struct arena *a, slice name, const struct addr *v, uint32_t n,
+                                             uint64_t idle);
 
 #endif

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from tools import squid
 from tools.backend import serve
-from tools.wire import answer, lines
+from tools.wire import Ended, answer, lines
 
 pytestmark = squid.needs_squid
 
@@ -212,18 +212,20 @@ def test_many_connections(pair, at):
 
 
 def test_more_connections_than_an_address_may_have(pair, at):
+    """Squid compares before it counts the new one, and so lets in one more than its manual says."""
     p = pair("client_ip_max_connections 2\n" + LOCAL)
-    for client in (p.theirs, p.ours):
+
+    def admitted(client):
         open_ones = []
-        for _ in range(2):
-            c = client.connect()
-            open_ones.append(c)
-            assert c.ask(lines(f"CONNECT {at} HTTP/1.1", f"Host: {at}"), method="CONNECT").status == 200
-        with client.connect() as c:
-            c.send_as_far_as_it_goes(lines(f"GET http://{at}/ HTTP/1.1", f"Host: {at}"))
+        while True:
+            open_ones.append(client.connect())
+            open_ones[-1].send_as_far_as_it_goes(lines(f"CONNECT {at} HTTP/1.1", f"Host: {at}"))
             try:
-                assert c.all_bytes() == b""
-            except ConnectionResetError:
-                pass
+                if open_ones[-1].response("CONNECT").status != 200:
+                    break
+            except (Ended, ConnectionError):
+                break
         for c in open_ones:
             c.close()
+        return len(open_ones) - 1
+    assert (admitted(p.ours), admitted(p.theirs)) == (2, 3)

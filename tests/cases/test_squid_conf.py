@@ -126,3 +126,43 @@ def test_what_urls_hold_and_no_log_shall(hinge, backend, line, query):
     one, two = h.wait_lines("urls.log", 2)
     assert one == f"http://{at}/x?{query}|/x?{query}"
     assert "s4cret" not in two and "user" not in two
+
+
+def test_lines_with_semicolons(hinge, backend):
+    """The same words in a forward block."""
+    origin = backend()
+    at = f"127.0.0.1:{origin.port}"
+    h = hinge.prepare_http("""forward { http_port %%port%%; egress_allow all; forwarded_for truncate; via off; request_timeout 30 seconds; client_lifetime 1 day;
+        acl bad urlpath_regex ^/bad; deny_info http://info.test/?%H bad; http_access deny bad;
+        auth_param basic program /usr/lib/squid/basic_ncsa_auth users; auth_param basic realm our proxy; acl known proxy_auth REQUIRED;
+        request_header_access Referer deny all; request_header_access User-Agent deny all; request_header_replace User-Agent "Nobody 1";
+        reply_header_access Server deny all; http_access allow known; http_access deny all; }""")
+    h.write("users", "ann:{PLAIN}x\n")
+    h.start()
+    assert through(h, f"http://{at}/bad")["Location"] == "http://info.test/?127.0.0.1"
+    res = through(h, f"http://{at}/")
+    assert res.status == 407 and res["Proxy-Authenticate"] == 'Basic realm="our proxy"'
+    got = dict(through(h, f"http://{at}/", "Proxy-Authorization: Basic YW5uOng=", "Referer: r", "User-Agent: u", "X-Forwarded-For: 9.9.9.9").json()["headers"])
+    assert got["User-Agent"] == "Nobody 1" and got["X-Forwarded-For"] == "127.0.0.1" and "Referer" not in got and "Via" not in got
+
+
+def test_clients_do_not_stay_for_ever(hinge, backend):
+    h = squid(hinge, "client_lifetime 1 seconds\n" + ALLOW)
+    at = f"127.0.0.1:{backend().port}"
+    with h.connect() as c:
+        assert c.ask(lines(f"CONNECT {at} HTTP/1.1", f"Host: {at}"), method="CONNECT").status == 200
+        c.assert_closed()
+
+
+def test_processes_are_those_of_the_file(hinge):
+    h = hinge.prepare_squid(BASE + "pid_filename %%dir%%/own.pid\ncache_log %%dir%%/cache.log\nworkers 2\nshutdown_lifetime 3 seconds\n" + ALLOW)
+    h.run("-t", check=0)
+    assert "hinge/" not in h.read("own.pid")
+    done = h.run("-s", "reload")
+    assert "own.pid" in done.stderr
+
+
+def test_socks_is_not_spoken(hinge):
+    with squid(hinge, ALLOW).connect() as c:
+        c.send_as_far_as_it_goes(b"\x05\x01\x00")
+        assert not c.all_bytes().startswith(b"\x05")
