@@ -48,25 +48,27 @@ static bool has(slice s, const char *text)
     return s.n && memmem(s.p, s.n, text, strlen(text));
 }
 
-static void check_client(const struct sim_sock *c, bool any_asked)
+static void check_client(const struct sim_sock *c, bool any_asked, bool guessed)
 {
     slice out = strb_slice(&c->out);
-    CHECK(!has(out, "SECRET") && !has(out, "dTpTRUNSRVQ"), "a credential went to the client");
+    CHECK(guessed || (!has(out, "SECRET") && !has(out, "dTpTRUNSRVQ")), "a credential went to the client");
     CHECK(any_asked || !slice_starts(out, SLICE("HTTP/1.1 200")), "granted, and nobody was asked");
 }
 
 static void check(void)
 {
-    bool granted = false, asked = false;
+    bool granted = false, asked = false, guessed = false; /* guessed: a parent says (a part of) the word itself */
     for (unsigned i = 0; i < sim_count; i++) {
         slice out = strb_slice(&sim_socks[i].out);
         if (!sim_socks[i].backend)
             granted = granted || slice_starts(out, SLICE("HTTP/1.1 200 Conn"));
         asked = asked || (sim_socks[i].backend && out.n);
+        slice in = strb_slice(&sim_socks[i].in);
+        guessed = guessed || (sim_socks[i].backend && (has(in, "SEC") || has(in, "dTp")));
     }
     for (unsigned i = 0; i < sim_count; i++) {
         if (!sim_socks[i].backend)
-            check_client(&sim_socks[i], asked);
+            check_client(&sim_socks[i], asked, guessed);
         else
             CHECK(granted || !tunnel || !has(strb_slice(&sim_socks[i].out), early), "early bytes went to parent %u", i);
     }
