@@ -73,7 +73,7 @@ static int forwarded_list(struct exchange *x, enum fwd_forwarded_for how, slice 
 
 static int add_forwarded_for(struct exchange *x, enum fwd_forwarded_for how, struct field *v, uint32_t *n)
 {
-    struct field f = { .name = SLICE("X-Forwarded-For"), .token = token_find(SLICE("X-Forwarded-For")) };
+    struct field f = { .name = SLICE("X-Forwarded-For"), .token = (uint16_t)token_find(SLICE("X-Forwarded-For")) };
     uint32_t kept = 0;
     if (how == FORWARDED_TRANSPARENT)
         return OK;
@@ -94,7 +94,7 @@ static void add_constants(const struct fwd_policy *p, const struct fwd_request *
 {
     for (const struct fwd_word *w = p->adds; w; w = w->next) {
         if (!w->rules.n || fwd_decide(&w->rules, r).answer == FWD_YES)
-            v[(*n)++] = (struct field){ .name = w->text, .value = w->more, .token = token_find(w->text) };
+            v[(*n)++] = (struct field){ .name = w->text, .value = w->more, .token = (uint16_t)token_find(w->text) };
     }
 }
 
