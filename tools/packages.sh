@@ -13,7 +13,7 @@ build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl git nginx-core openssl
  dnsmasq-base haproxy iproute2 microsocks netcat-openbsd nghttp2-client nghttp2-server openssh-client openssh-server
  python3 python3-h2 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist python3-websockets squid
- sslscan tinyproxy wget"
+ sslscan testssl.sh tinyproxy wget"
 bench="nginx-core haproxy libssl-dev microsocks python3 openssl squid tinyproxy"
 lint="clang-format clang-tidy cppcheck"
 
