@@ -113,6 +113,14 @@ class TestTheWay:
         assert world.curl("--cacert", SITE.cert, f"https://{PUBLIC}/") == f"{OUTER} "
         assert not world.asked.asked
 
+    def test_by_socks(self, world):
+        world.start(f"allow {CLIENT}; deny all;")
+        at = f"socks5h://{INNER}:{PORT}"
+        assert world.curl("http://site.world/x", "--interface", CLIENT, proxy=at) == "for /x"
+        world.curl("http://site.world/", "--interface", OTHER, proxy=at, check=97)
+        world.curl("http://inner.world/", "--interface", CLIENT, proxy=at, check=97)
+        assert world.peers == [OUTER] and not world.asked.asked
+
     def test_ipv6_on_either_side(self, world):
         try:
             world.net.cable(world.client, [f"{CLIENT6}/64"], world.proxy, [f"{INNER6}/64"])
