@@ -136,7 +136,7 @@ def place(hinge, backend, tmp_path):
 
         def site(conn):
             peers.append(conn.sock.getpeername()[0])
-            serve(lambda req: answer(f"{req['Host']} ".encode()))(conn)
+            serve(lambda req: answer(f"{req['Host']} {req['X-Forwarded-For']}".encode()))(conn)
         with world.inside():
             backend(site, address=PUBLIC, port=80)
             backend(site, address=PUBLIC, port=443)
@@ -157,7 +157,7 @@ def place(hinge, backend, tmp_path):
         def get(url, address, *more):
             ours = ask(3128, url, address, *more)
             if beside:
-                assert ask(3129, url, address, *more)[0] == ours[0]
+                assert ask(3129, url, address, *more) == ours
             return ours
         get.server, get.peers, get.beside = h, peers, beside
         return get
@@ -201,7 +201,7 @@ def place(hinge, backend, tmp_path):
 def test_the_office_lets_its_network_out(place):
     get = place(OFFICE, "192.168.1.100", "192.168.2.100")
     status, body = get("http://example.com/", "192.168.1.100")
-    assert status == 200 and body.startswith("example.com ")
+    assert (status, body) == (200, "example.com 192.168.1.100"), "forwarded_for is on, as in Squid"
     assert get("http://example.com/", "192.168.2.100")[0] == 403
     assert get("http://example.com:443/", "192.168.1.100", "-p")[0] == 200
     assert get("http://example.com:443/", "192.168.2.100", "-p")[0] == 403
