@@ -143,14 +143,10 @@ uint64_t worker_connection_number(void)
 
 /* ... or blocks of its own instead of all servers. */
 #ifdef OWN_BLOCKS
-static const char *const texts[] = { LEVELS OWN_BLOCKS "}
-", LEVELS OWN_BLOCKS "}
-" };
+static const char *const texts[] = { LEVELS OWN_BLOCKS "}\n", LEVELS OWN_BLOCKS "}\n" };
 #else
-static const char *const texts[] = { LEVELS MORE_SERVERS SERVER_ONE SERVER_TWO "}
-",
-                                     LEVELS MORE_SERVERS SERVER_ONE "}
-" };
+static const char *const texts[] = { LEVELS MORE_SERVERS SERVER_ONE SERVER_TWO "}\n",
+                                     LEVELS MORE_SERVERS SERVER_ONE "}\n" };
 #endif
 
 static struct schema schema;
