@@ -133,6 +133,7 @@ enum x_slot {
     SLOT_AUTH_REQUEST,
     SLOT_USER, /* slice: the name whose password was checked */
     SLOT_CHALLENGE, /* slice: with what a rule that needs a user asks for one */
+    SLOT_USER_PLACE, /* its place among the users of a forward proxy (proxy/forward_limits.c) */
     SLOTS = 8,
 };
 

@@ -114,7 +114,7 @@ static void share_give(struct pace_share *s, uint64_t n)
 
 static int pace_response(struct exchange *x, const void *conf)
 {
-    struct user_hold *h = x->proxy && x->proxy->forward ? x->proxy->forward->user : NULL;
+    struct user_hold *h = x->slots[SLOT_USER_PLACE];
     return h && h->share.rate ? pace_shared(x, &h->share) : OK;
 }
 
@@ -258,7 +258,7 @@ static int refuse(struct exchange *x, enum user_answer a, const struct limit_rul
 
 static int hold(struct exchange *x, struct user_hold *h, const struct limit_rule *bytes, const struct limit_rule *speed)
 {
-    x->proxy->forward->user = h;
+    x->slots[SLOT_USER_PLACE] = h;
     h->share = (struct pace_share){ .rate = speed ? speed->speed : 0, .take = share_take, .give = share_give };
     timer_init(&h->timer, on_timer);
     exchange_hold(x, &h->hold, let_go);
@@ -275,7 +275,7 @@ int forward_limits_enter(struct exchange *x, const struct fwd_request *v)
     const struct limit_rule *lines[KINDS];
     struct user_key key;
     uint64_t wait;
-    if (likely(!level->lines))
+    if (likely(!level->lines) || x->slots[SLOT_USER_PLACE]) /* of an association, each destination asks */
         return OK;
     int rc = lines_of(level->lines, v, lines);
     if (rc != OK)

@@ -163,7 +163,9 @@ static bool asks_for_user(const struct exchange *x, const struct forward_exchang
 {
     const struct fwd_decision *d = &f->rules;
     bool about_user = d->answer == FWD_NEED_USER || (d->answer == FWD_NO && d->acl && d->acl->type == ACL_PROXY_AUTH);
-    return f->verdict == FORWARD_DENIED && about_user && x->slots[SLOT_CHALLENGE];
+    if (f->verdict == FORWARD_BLOCKED)
+        about_user = f->filter.answer == FWD_NEED_USER;
+    return f->verdict != FORWARD_LIMITED && about_user && x->slots[SLOT_CHALLENGE];
 }
 
 static int ask_for_user(struct exchange *x)

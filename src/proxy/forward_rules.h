@@ -29,7 +29,6 @@ struct forward_exchange {
     const char *limit_reason;
     slice limit_rule;
     uint64_t limit_wait;               /* Retry-After, s */
-    struct user_hold *user;            /* its place among users (forward_limits.c); NULL: none */
     const struct addr *source;         /* where it is to come from; NULL: proxy_bind says */
     bool source_only;                  /* peers that cannot be reached from there are not tried */
     const struct forward_strip *strip; /* fields that do not travel; NULL: all do */

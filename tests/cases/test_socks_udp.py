@@ -10,6 +10,7 @@ import pytest
 from tools import dns, socks
 from tools.ports import free_port
 from tools.raw import Client
+from tools.times import wait_until
 from tools.wire import lines
 
 OUT = "egress_allow 127.0.0.0/8; egress_allow ::1;"
@@ -235,6 +236,36 @@ class TestWhatIsDropped:
             assert a.code == socks.DONE
             a.send("127.0.0.1", s.port, b"x").assert_quiet()
             assert not s.peers
+
+    def test_the_filter_holds_for_each_destination(self, hinge):
+        h = hinge.prepare_http(f"forward {{ listen %%port%%; {OUT} filter_list bad bad; filter_block bad; }}")
+        h.write("bad", "bad.test\n127.0.0.9\n")
+        h.start()
+        with shouter() as s, Association(h) as a:
+            a.send(b"www.bad.test", s.port, b"x").send("127.0.0.9", s.port, b"x")
+            h.wait_log("blocked by filter: .* host=www.bad.test list=bad")
+            h.wait_log("blocked by filter: .* host=127.0.0.9 list=bad")
+            assert a.send("127.0.0.1", s.port, b"fine").read()[2] == b"FINE"
+
+    def test_an_association_is_one_connection_of_its_user(self, hinge):
+        """However many destinations it has; what limits its user refuses its destinations."""
+        h = proxy(hinge, "user_connections 1; user_bytes 100k;")
+        with shouter() as s, shouter() as t, Association(h) as a:
+            for server in (s, t, s):
+                assert a.send("127.0.0.1", server.port, b"x").read()[2] == b"X"
+            with Association(h) as b:
+                b.send("127.0.0.1", s.port, b"y").assert_quiet()
+            h.wait_log("limited: too many requests and tunnels are open")
+        with shouter() as s:
+            wait_until(lambda: self.reaches(h, s), "the place is free again")
+
+    def reaches(self, h, server):
+        with Association(h) as a:
+            a.sock.settimeout(0.3)
+            try:
+                return a.send("127.0.0.1", server.port, b"z").read()[2] == b"Z"
+            except TimeoutError:
+                return False
 
     def test_names_that_belong_to_a_parent_are_not_asked_for(self, hinge):
         names = dns.Server({"far.test": "127.0.0.1"})
