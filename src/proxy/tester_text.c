@@ -93,7 +93,8 @@ static void check_lost(struct conf_ctx *cf, const struct conf_node *level, const
 
 static void check_fields(struct conf_ctx *cf, const struct conf_node *level)
 {
-    if (!merges(level, "add_header_inherit"))
+    if (text_child(level, "add_header") &&
+        !merges(level, "add_header_inherit")) /* the first is cheap: servers are many */
         check_lost(cf, level, "add_header", "repeat it, or say \"add_header_inherit merge\"");
     if (text_child(level, "proxy_pass"))
         check_lost(cf, level, "proxy_set_header", "repeat it");
