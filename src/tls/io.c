@@ -385,7 +385,7 @@ int tls_io_handshake(struct transport *t)
         ssize_t n = tls_io_receive(io, io->hello < TLS_IN ? io->hello : TLS_IN);
         if (n < 0)
             return (int)n;
-        more = n == TLS_IN || io->hello != HELLO_READ;
+        more = n == TLS_IN || io->hello != HELLO_READ || (io->below && io->below->more);
         if (io->hello != HELLO_READ)
             io->hello -= (uint32_t)n < io->hello ? (uint32_t)n : io->hello;
     }
@@ -448,7 +448,7 @@ ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
         n = tls_io_receive(io, want);
         if (n < 0)
             break;
-        drained = (size_t)n < want;
+        drained = (size_t)n < want && !(io->below && io->below->more);
     }
     if (io->w->out_n || (io->out_n && !got)) /* what reading made us say, or what waited for something to go with */
         push(io, false);

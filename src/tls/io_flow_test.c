@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "tls/test_pair.h"
 
 enum { MUCH = 1 << 20, RECORD_HEAD = 5 };
@@ -305,6 +306,54 @@ static void no_handshake(void **state)
     }
 }
 
+/* A transport below that has read its stream's end with the last bytes: nothing else will tell of that. */
+static ssize_t last_read(struct transport *t, char *dst, size_t cap)
+{
+    struct pair *p = container_of(t, struct pair, below);
+    ssize_t n = recv(p->fd[0], dst, cap, 0);
+    t->more = n > 0;
+    return n > 0 ? n : ERR_CLOSED;
+}
+
+static ssize_t take_all(struct transport *t, const struct iovec *iov, int n, bool more)
+{
+    return (ssize_t)iov->iov_len;
+}
+
+static int nothing_waits(struct transport *t)
+{
+    return OK;
+}
+
+static void let_be(struct transport *t)
+{
+}
+
+static const struct transport_ops ended_ops = {
+    .name = "ended", .read = last_read, .write = take_all, .flush = nothing_waits, .free = let_be
+};
+
+static void end_of_what_is_below(void **state)
+{
+    for (int whole = 0; whole < 2; whole++) {
+        struct pair p;
+        char got[16];
+        meet(&p, TLS1_3_VERSION);
+        p.below.ops = &ended_ops;
+        p.io.below = &p.below;
+        if (whole)
+            assert_int_equal(SSL_write(p.client, "hello", 5), 5);
+        else
+            assert_int_equal(write(p.fd[1], "\x17\x03", 2), 2); /* of a record's head */
+        if (whole) {
+            assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), 5);
+            assert_true(p.io.t.more);
+        }
+        assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), ERR_SYS);
+        part(&p);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -312,6 +361,7 @@ int main(void)
         cmocka_unit_test(short_reads),    cmocka_unit_test(sizes_of_records),
         cmocka_unit_test(blocked_writes), cmocka_unit_test(while_blocked),
         cmocka_unit_test(ends),           cmocka_unit_test(no_handshake),
+        cmocka_unit_test(end_of_what_is_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@ struct pair {
     struct loop loop;
     struct tls_worker *w;
     struct tls_io io;
+    struct transport below; /* for what goes over another one */
     SSL_CTX *client_ctx;
     SSL *client;
     int fd[2];
@@ -60,6 +61,7 @@ static inline void introduce(struct pair *p, int version)
     assert_non_null(t);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, p->fd), 0);
     p->io = (struct tls_io){ .fd = -1 };
+    p->below = (struct transport){ .ops = NULL };
     assert_int_equal(tls_io_init(&p->io, &ops, p->w, t->ctx, p->fd[0], SLICE_NONE), OK);
     SSL_set_accept_state(p->io.ssl);
     p->client_ctx = SSL_CTX_new(TLS_client_method());
