@@ -69,17 +69,17 @@ int forward_begin(struct exchange *x, const struct forward_conf *c, const struct
     const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
     if (r->form != TARGET_ABSOLUTE) {
         f->url = arena_printf(&x->arena, "%s%.*s%s:%u", open, SLICE_FMT(f->host), close, e->port);
+        f->plain_url = f->url;
         return f->url.p ? OK : ERR_NOMEM;
     }
-    slice query = SLICE_NONE, port = SLICE_NONE;
-    if (e->port != 80)
-        port = arena_printf(&x->arena, ":%u", e->port);
-    if ((e->port != 80 && !port.p) || !decoded(&x->arena, r->query, &query))
-        return ERR_NOMEM;
-    f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->path), r->has_query ? "?" : "", SLICE_FMT(query));
+    slice port = e->port == 80 ? SLICE("") : arena_printf(&x->arena, ":%u", e->port);
+    f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->normal_path), r->has_query ? "?" : "",
+                           SLICE_FMT(r->query));
     f->url = arena_printf(&x->arena, "%.*s://%s%.*s%s%.*s%.*s", SLICE_FMT(r->scheme), open, SLICE_FMT(f->host), close,
                           SLICE_FMT(port), SLICE_FMT(f->path));
-    return f->url.p ? OK : ERR_NOMEM;
+    bool ok = port.p && f->path.p && f->url.p;
+    return ok && decoded(&x->arena, f->url, &f->plain_url) && decoded(&x->arena, f->path, &f->plain_path) ? OK
+                                                                                                             : ERR_NOMEM;
 }
 
 void forward_view(struct exchange *x, struct fwd_request *v)
@@ -94,8 +94,8 @@ void forward_view(struct exchange *x, struct fwd_request *v)
         .scheme = r->scheme,
         .host = f->host,
         .port = f->at.port,
-        .url = f->url,
-        .path = f->path,
+        .url = f->plain_url,
+        .path = f->plain_path,
         .fields = &r->fields,
         .user = user ? *user : SLICE_NONE,
         .user_known = user,

@@ -166,3 +166,9 @@ def test_socks_is_not_spoken(hinge):
     with squid(hinge, ALLOW).connect() as c:
         c.send_as_far_as_it_goes(b"\x05\x01\x00")
         assert not c.all_bytes().startswith(b"\x05")
+
+
+def test_what_patterns_see_decoded_is_shown_as_it_came(hinge):
+    h = squid(hinge, "acl bad urlpath_regex bad\ndeny_info 302:http://info.test%R bad\nhttp_access deny bad\n" + ALLOW)
+    got = through(h, "http://127.0.0.1:1/b%61d%20%22%09x?%3Cy%3E")
+    assert (got.status, got["Location"]) == (302, "http://info.test/b%61d%20%22%09x?%3Cy%3E")
