@@ -206,7 +206,7 @@ static inline void do_all_jobs(void)
     }
 }
 
-static void forget_failures(const struct peer_set *set)
+static inline void forget_failures(const struct peer_set *set)
 {
     for (uint32_t k = 0; k < set->n; k++)
         memset(set->peers[k].state, 0, sizeof(*set->peers[k].state));
