@@ -18,13 +18,11 @@ enum fwd_time {
     FWD_READ_TIMEOUT,
     FWD_WRITE_TIMEOUT,
     FWD_REQUEST_TIMEOUT,
-    FWD_REQUEST_START_TIMEOUT,
     FWD_CLIENT_LIFETIME,
     FWD_CLIENT_IDLE_PCONN_TIMEOUT,
     FWD_SERVER_IDLE_PCONN_TIMEOUT,
     FWD_FORWARD_TIMEOUT,
     FWD_DNS_TIMEOUT,
-    FWD_SHUTDOWN_LIFETIME,
     FWD_PEER_CONNECT_TIMEOUT,
     FWD_TIMES
 };
@@ -82,7 +80,7 @@ struct fwd_policy {
     enum fwd_forwarded_for forwarded_for;
     bool log_query;              /* strip_query_terms off */
     bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
-    bool via, v4_first, auth, auth_case; /* auth: an htpasswd file is named */
+    bool via, auth, auth_case; /* auth: an htpasswd file is named */
     slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory, manager;
     struct conf_pos auth_at;
     uint64_t auth_ttl; /* ms */

@@ -1,7 +1,10 @@
 """squid_conf in a forward block, and hinge --squid FILE."""
 import pathlib
+import re
+import subprocess
 
 import pytest
+from tools import server
 from tools.wire import lines
 
 BASE = "http_port %%port%%\naccess_log none\nvisible_hostname proxy.test\n"
@@ -172,3 +175,19 @@ def test_what_patterns_see_decoded_is_shown_as_it_came(hinge):
     h = squid(hinge, "acl bad urlpath_regex bad\ndeny_info 302:http://info.test%R bad\nhttp_access deny bad\n" + ALLOW)
     got = through(h, "http://127.0.0.1:1/b%61d%20%22%09x?%3Cy%3E")
     assert (got.status, got["Location"]) == (302, "http://info.test/b%61d%20%22%09x?%3Cy%3E")
+
+
+def test_the_table_of_directives_is_that_of_the_code():
+    done = subprocess.run([server.ROOT / "tools" / "squid_table.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_directive_that_has_no_effect_says_why(hinge):
+    rows = re.search("<!-- squid: begin -->(.*?)<!-- squid: end -->", (server.ROOT / "docs" / "forward.md").read_text(), re.S)[1].splitlines()
+    idle = [n for row in rows if row.startswith("| has no effect") for n in re.findall(r"`(\w+)`", row.split("|")[2])]
+    refused = [n for row in rows if row.startswith("| refused") for n in re.findall(r"`(\w+)`", row)]
+    assert "cache_dir" in idle and "delay_pools" in refused
+    told = told_of(hinge, "".join(f"{n} x\n" for n in idle) + ALLOW, True)
+    assert not [n for n in idle if f'"{n}" has no effect' not in told]
+    told = told_of(hinge, "".join(f"{n} x\n" for n in refused) + ALLOW, False)
+    assert not [n for n in refused if f'"{n}" of Squid is not supported' not in told]
