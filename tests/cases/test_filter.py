@@ -118,6 +118,19 @@ class TestRules:
         assert (by(b"kim:k"), by(b"ann:a"), by(b"kim:x")) == (403, 502, 407)
         h.wait_log(r"blocked by filter: user=kim client=127.0.0.1 host=games.test list=games entry=games.test rule=\S*nginx.conf:\d+")
 
+    def test_a_user_is_asked_for_where_a_line_needs_one(self, hinge):
+        """With auth_param nobody has to say a name before a rule asks for it."""
+        h = hinge.prepare_http(f"forward {{ listen %%port%%; {OUT} auth_param basic program /usr/lib/squid/basic_ncsa_auth %%dir%%/users; acl kids proxy_auth kim;"
+                               " http_access allow localhost; filter_list games games; filter_block games kids; }")
+        h.write("users", "kim:{PLAIN}k\nann:{PLAIN}a\n")
+        h.write("games", "games.test\n")
+        h.start()
+
+        def by(host, *who):
+            return through(h, f"http://{host}/", *("Proxy-Authorization: Basic " + base64.b64encode(w).decode() for w in who))
+        assert by("games.test").status == 407 and by("games.test")["Proxy-Authenticate"].startswith("Basic ")
+        assert (by("games.test", b"kim:k").status, by("games.test", b"ann:a").status, by("other.test").status) == (403, 502, 502)
+
     def test_after_the_access_rules(self, hinge):
         h = proxy(hinge, "filter_list bad bad; filter_allow bad; acl b dstdomain bad.test; http_access deny b; http_access allow localhost;", bad="bad.test")
         assert blocked(h, "bad.test"), "filter_allow opens nothing that http_access shuts"
