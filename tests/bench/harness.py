@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from peers import PEERS, program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TICKS = os.sysconf("SC_CLK_TCK")
-PORTS = ["PLAIN", "TLS", "FWD", "CACHE", "GZIP", "ROUTES", "L4", "STATIC"]
+PORTS = ["PLAIN", "TLS", "FWD", "CACHE", "GZIP", "ROUTES", "L4", "STATIC", "BACKH2"]
 FILES = {"1k": 1 << 10, "16k": 16 << 10, "64k": 64 << 10, "1m": 1 << 20}    # what STATIC serves: @DIR@/www/
 FIRST_PORT = 20000
 
@@ -109,6 +110,19 @@ class Bench:
         os.environ["BENCH_BACKEND"] = origin
         self.values = self.make_certificate()
         self.origin = subprocess.Popen(pinned(CLIENT_CPU, [origin, str(backend_port)]))
+        self.origin_h2 = self.start_h2_origin()
+
+    def start_h2_origin(self):
+        """The same bytes over HTTP/2 (prior knowledge), when nghttpd is installed."""
+        found = shutil.which("nghttpd") or shutil.which("nghttpd", path="/usr/sbin")
+        if not found:
+            return None
+        os.makedirs(f"{self.work}/h2")
+        for name, size in FILES.items():
+            with open(f"{self.work}/h2/{name}", "wb") as f:
+                f.write(b"x" * size)
+        return subprocess.Popen(pinned(CLIENT_CPU, [found, "--no-tls", "-d", f"{self.work}/h2", str(self.backend_port + 1)]),
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def make_certificate(self):
         cert, key, both = (f"{self.work}/{n}.pem" for n in ("cert", "key", "both"))
@@ -122,8 +136,9 @@ class Bench:
         return {"CERT": cert, "KEY": key, "PEM": both}
 
     def close(self):
-        self.origin.terminate()
-        self.origin.wait()
+        for origin in filter(None, (self.origin, self.origin_h2)):
+            origin.terminate()
+            origin.wait()
 
     def start(self, name, routes=1):
         self.started += 1
@@ -187,7 +202,7 @@ class Proxy:
         os.makedirs(self.dir, 0o777)
         os.chmod(self.dir, 0o777)
         self.ports = {k: FIRST_PORT + number % 60 * 20 + i for i, k in enumerate(PORTS)}
-        values = dict(self.ports, **bench.values, DIR=self.dir, BACKEND=bench.backend_port, ID=f"{os.getpid()}x{number}",
+        values = dict(self.ports, **bench.values, DIR=self.dir, BACKEND=bench.backend_port, BACKEND_H2=bench.backend_port + 1, ID=f"{os.getpid()}x{number}",
                       MODS="/usr/lib/apache2/modules", PROGRAM=self.program())
         self.write_files(values)
         argv = [self.program()] + [render(a, values, 0) for a in self.peer["argv"][1:]]

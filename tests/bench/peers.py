@@ -23,8 +23,8 @@ _NGINX = ["-p", "@DIR@", "-c", "@DIR@/nginx.conf", "-e", "@DIR@/error.log"]
 PEERS = {
     # hinge itself: BENCH_OURS, or build/hinge. `can` grows with it.
     "ours": dict(argv=["$BENCH_OURS", "-p", "@DIR@", "-c", "@DIR@/ours.conf", "-e", "@DIR@/error.log"], conf="ours",
-                 can=REVERSE | {"tls", "h2", "gzip", "routes", "static", "connect", "fwdget", "socks"}, version=["-v"]),
-    "nginx": dict(argv=["nginx"] + _NGINX, conf="nginx", can=REVERSE | {"tls", "h2", "cache", "gzip", "routes", "static"},
+                 can=REVERSE | {"tls", "h2", "backh2", "gzip", "routes", "static", "connect", "fwdget", "socks"}, version=["-v"]),
+    "nginx": dict(argv=["nginx"] + _NGINX, conf="nginx", can=REVERSE | {"tls", "h2", "backh2", "cache", "gzip", "routes", "static"},
                   version=["-v"]),
     "nginx-new": dict(argv=["$BENCH_NGINX_NEW"] + _NGINX, conf="nginx", version=["-v"],
                       sub=[("ssl http2 backlog=4096;", "ssl backlog=4096; http2 on;"),

@@ -67,6 +67,7 @@ ALL = [
     Scenario("hsres", "TLS 1.3 resumed handshake and one request", "tls", "TLS", "-c 32 -S -k -r", "/0", both(1.20, 1.20)),
     Scenario("h2", "HTTP/2 over TLS, 1 KB, 16 connections of 16 streams", "h2", "TLS", "-c 16 -m 16", "/1k",
              (Gate("haproxy", 1.2, 1.4), Gate("nginx", 1.8, 1.8)), tool="h2load"),
+    Scenario("backh2", "keep-alive, 1 KB, 64 connections, backend over HTTP/2 (nginx: over HTTP/1.1)", "backh2", "BACKH2", "-c 64", "/1k", nginx(1.0, 2.0)),
     Scenario("cache1k", "cache hit, 1 KB", "cache", "CACHE", "-c 64", "/c/1k"),
     Scenario("cache64k", "cache hit, 64 KB", "cache", "CACHE", "-c 32", "/c/64k"),
     Scenario("gzip", "gzip of 16 KB JSON", "gzip", "GZIP", "-c 32 -z", "/json/16k"),
