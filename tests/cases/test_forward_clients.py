@@ -20,7 +20,7 @@ from tools.certs import certificate
 from tools.ports import free_port
 from tools.times import PATIENCE, wait_until
 
-SITE = certificate("site.test", alt="DNS:site.test,DNS:other.test")
+SITE = certificate("site.test", alt="DNS:site.test,DNS:other.test,IP:127.0.0.1")
 BIG = os.urandom(1 << 20)
 
 
@@ -48,13 +48,18 @@ class World:
         """The proxy; `rules` into its block. More ports that CONNECT may ask for: `extra`."""
         h = self.hinge.prepare_http(f"""
             log_format t '$request $status $remote_user';
-            forward {{ listen %%port%%; egress_allow 127.0.0.0/8; connect_ports {self.https} {extra}; resolver {self.names};
+            forward {{ listen %%port%%; listen %%port2%% ssl; {SITE.lines} egress_allow 127.0.0.0/8; connect_ports {self.https} {extra}; resolver {self.names};
                        access_log %%dir%%/a.log t; proxy_pac on; {rules} }}""", access_log="")
         for name, text in files.items():
             h.write(name, text)
         self.proxy = h.start()
         self.url = f"http://127.0.0.1:{h.ports['port']}"
         return self
+
+    @property
+    def sealed(self):
+        """The proxy itself by TLS."""
+        return f"https://127.0.0.1:{self.proxy.ports['port2']}"
 
     @property
     def plain(self):
@@ -112,6 +117,14 @@ class TestCurl:
         world.start(extra=world.http)
         assert world.curl("-x", world.url, "--proxytunnel", f"{world.plain}/hello") == b"hello\n"
         assert world.log() == [f"CONNECT site.test:{world.http} 200 -"]
+
+    def test_a_proxy_that_is_reached_by_tls(self, world):
+        """And TLS inside of it."""
+        world.start("auth_basic staff; auth_basic_user_file users;", users="tom:{PLAIN}secret\n")
+        for url in (world.plain, world.secure):
+            assert world.curl("-x", world.sealed, "--proxy-cacert", SITE.cert, "-U", "tom:secret", f"{url}/big") == BIG
+        world.curl("-x", world.sealed, f"{world.plain}/hello", check=60)
+        assert [line.split()[-2:] for line in world.log(2)] == [["200", "tom"]] * 2
 
     def test_an_old_proxy_client(self, world):
         world.start()
@@ -463,13 +476,14 @@ class TestBrowser:
         fetch('/hello').then(r => r.text()).then(t => { document.getElementById('seen').textContent = location.host + ' ' + t; document.title = 'after'; });
         </script></body></html>"""
 
-    @pytest.mark.parametrize("by", ["--proxy-server={0}", "--proxy-pac-url={0}/proxy.pac", "--proxy-server=socks5://{1}"], ids=["named", "pac", "socks"])
+    @pytest.mark.parametrize("by", ["--proxy-server={0}", "--proxy-pac-url={0}/proxy.pac", "--proxy-server=socks5://{1}",
+                                    "--proxy-server={2}"], ids=["named", "pac", "socks", "tls"])
     def test_pages(self, world, by, tmp_path):
         world.tree.file("page.html", self.PAGE)
         world.start()
         world.origin.rewrite_http(f"types {{ text/html html; }} server {{ listen %%port%%; listen %%port2%% ssl; {SITE.lines} root {world.tree}; }}").exists()
         world.origin.reload_until(lambda: "text/html" in (world.origin.get("/page.html")["Content-Type"] or ""))
-        options = [by.format(world.url, world.url[7:]), "--ignore-certificate-errors"]
+        options = [by.format(world.url, world.url[7:], world.sealed), "--ignore-certificate-errors"]
         for url, port in ((world.plain, world.http), (world.secure, world.https)):
             page = dom(f"{url}/page.html", tmp_path, *options)
             assert "<title>after</title>" in page and f"site.test:{port} hello" in page, page
