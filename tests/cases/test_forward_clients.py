@@ -477,16 +477,20 @@ class TestBrowser:
         </script></body></html>"""
 
     @pytest.mark.parametrize("by", ["--proxy-server={0}", "--proxy-pac-url={0}/proxy.pac", "--proxy-server=socks5://{1}",
-                                    "--proxy-server={2}"], ids=["named", "pac", "socks", "tls"])
+                                    "--proxy-server={2}", "--proxy-server={2} "], ids=["named", "pac", "socks", "tls", "h2"])
     def test_pages(self, world, by, tmp_path):
         world.tree.file("page.html", self.PAGE)
-        world.start()
+        world.start("http2 on;" if by[-1] == " " else "")
         world.origin.rewrite_http(f"types {{ text/html html; }} server {{ listen %%port%%; listen %%port2%% ssl; {SITE.lines} root {world.tree}; }}").exists()
         world.origin.reload_until(lambda: "text/html" in (world.origin.get("/page.html")["Content-Type"] or ""))
-        options = [by.format(world.url, world.url[7:], world.sealed), "--ignore-certificate-errors"]
+        options = [by.strip().format(world.url, world.url[7:], world.sealed), "--ignore-certificate-errors"]
         for url, port in ((world.plain, world.http), (world.secure, world.https)):
             page = dom(f"{url}/page.html", tmp_path, *options)
             assert "<title>after</title>" in page and f"site.test:{port} hello" in page, page
+        if by[-1] == " ":
+            seen = world.log(3)
+            assert "GET /page.html HTTP/2.0 200 -" in seen and f"CONNECT site.test:{world.https} HTTP/2.0 200 -" in seen
+            return
         if "socks" in by:
             assert len(world.log(1)) >= 1
             return
