@@ -103,6 +103,12 @@ static enum verdict ask_for_password(struct exchange *x, slice realm)
 
 /* ---- deciding ---- */
 
+/* The login of a SOCKS client asks nothing but whether its password is right: no rule can tell. */
+static bool left_to_rules(const struct exchange *x, const struct auth_basic *c)
+{
+    return c->by_rules.on && !x->req.login;
+}
+
 static enum verdict conclude(struct exchange *x, const struct auth_basic *c, struct state *s, enum auth_result result)
 {
     switch (result) {
@@ -111,7 +117,7 @@ static enum verdict conclude(struct exchange *x, const struct auth_basic *c, str
     case AUTH_GOOD:
         x->slots[SLOT_USER] = &s->user;
         exchange_trace(x, &c->realm.node->pos, "auth_basic: \"%.*s\" has given the password", SLICE_FMT(s->user));
-        return c->by_rules.on ? leave_to_rules(x, s->realm) : VERDICT_ALLOW;
+        return left_to_rules(x, c) ? leave_to_rules(x, s->realm) : VERDICT_ALLOW;
     case AUTH_BUSY:
         exchange_log(x, LEVEL_ERROR, "too many password checks wait");
         return reply(x, 503);
@@ -123,7 +129,7 @@ static enum verdict conclude(struct exchange *x, const struct auth_basic *c, str
         exchange_log(x, LEVEL_ERROR, "user \"%.*s\": password mismatch", SLICE_FMT(s->user));
     else
         exchange_log(x, LEVEL_ERROR, "user \"%.*s\" was not found in \"%.*s\"", SLICE_FMT(s->user), SLICE_FMT(s->path));
-    return c->by_rules.on ? leave_to_rules(x, s->realm) : ask_for_password(x, s->realm);
+    return left_to_rules(x, c) ? leave_to_rules(x, s->realm) : ask_for_password(x, s->realm);
 }
 
 static enum verdict file_missing(struct exchange *x, slice path, int error)
@@ -156,7 +162,8 @@ static enum verdict check(struct exchange *x, const struct auth_basic *c, struct
     return conclude(x, c, s, result);
 }
 
-/* OK, or ERR_NOTFOUND after logging. A proxy's own credentials are hop by hop, so they never travel on. Two Authorization fields could be two opinions: taken for none. */
+/* OK, or ERR_NOTFOUND after logging. A proxy's own credentials are hop by hop, so they never travel on. Two
+ * Authorization fields could be two opinions: taken for none. */
 static int credentials(struct exchange *x, struct basic *given)
 {
     bool proxy = x->server->forward;
@@ -203,7 +210,7 @@ static enum verdict begin(struct exchange *x, const struct auth_basic *c)
     int rc = credentials(x, &given);
     if (rc == ERR_NOTFOUND) {
         exchange_trace(x, &c->realm.node->pos, "auth_basic \"%.*s\": no password was given", SLICE_FMT(realm));
-        return c->by_rules.on ? leave_to_rules(x, realm) : ask_for_password(x, realm);
+        return left_to_rules(x, c) ? leave_to_rules(x, realm) : ask_for_password(x, realm);
     }
     struct state *s = rc == OK ? arena_new(&x->arena, struct state) : NULL;
     if (!s)

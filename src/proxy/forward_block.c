@@ -349,8 +349,9 @@ static bool has_rules(const struct location *l)
 static enum socks_login login_at(const struct location *l)
 {
     for (const struct policy_use *u = l->policies; u->policy; u++) {
+        bool open = u->policy->open && u->policy->open(u->conf); /* rules ask later, or not at all */
         if (u->phase == PHASE_ACCESS && u->policy->asks)
-            return satisfy_any_at(l) ? SOCKS_LOGIN_MAY : SOCKS_LOGIN_MUST;
+            return open || satisfy_any_at(l) ? SOCKS_LOGIN_MAY : SOCKS_LOGIN_MUST;
     }
     return SOCKS_LOGIN_NO;
 }

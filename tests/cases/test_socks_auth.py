@@ -149,6 +149,23 @@ class TestWhoIsAsked:
                 assert socks.read_answer(c.send(socks.request("127.0.0.1", origin.port)))[0] == code
 
 
+    def test_passwords_that_rules_ask_for(self, hinge, backend):
+        """Who needs no user to be let in is not asked; a password that is given is checked all the same."""
+        free, kept = backend(shout), backend(shout)
+        h = proxy(hinge, ASKS + f"auth_basic_by_rules on; acl free port {free.port}; acl known proxy_auth REQUIRED; http_access allow free; http_access allow known;"
+                                "http_access deny all;")
+        with h.connect() as c:
+            assert socks.ask(c, 5, "127.0.0.1", free.port) == socks.DONE
+        with h.connect() as c:
+            assert socks.ask(c, 5, "127.0.0.1", kept.port) == socks.NOT_ALLOWED
+        with h.connect() as c:
+            assert log_in(c, password=b"wrong") != 0
+            c.assert_closed()
+        with h.connect() as c:
+            assert log_in(c) == 0
+            assert socks.read_answer(c.send(socks.request("127.0.0.1", kept.port)))[0] == socks.DONE
+
+
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_curl(hinge, backend, scheme):
     origin, h = backend(serve(lambda req: answer(b"yes"))), proxy(hinge)
