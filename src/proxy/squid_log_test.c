@@ -11,7 +11,7 @@ static void formats(void **state)
     } rows[] = {
         { "%>a %Ss/%03>Hs", "${squid_client} ${squid_result}/${squid_03_status}" },
         { "%6tr|%-9rm|%[un|%\"ru", "${squid_6_tr}|${squid_m9_method}|${squid_user}|${squid_url}" },
-        { "%{User-Agent}>h %{X-A}<h", "${http_user_agent} ${sent_http_x_a}" },
+        { "%{User-Agent}>h %{X-A}<h", "${http_User_Agent} ${sent_http_X_A}" },
         { "100%% $x [%tl]", "100% ${squid_dollar}x [${time_local}]" },
         { "", "" },
         { "%ts.%03tu", "${squid_ts}.${squid_03_tu}" },
