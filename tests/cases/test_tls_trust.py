@@ -285,3 +285,18 @@ def test_an_expired_certificate_is_warned_of_and_served(hinge):
     h.reload()
     h.wait_log("generation 2 serves")
     assert body(ask(h)) == "fresh"
+
+
+def test_many_are_decoded_and_the_faulty_ones_named(hinge):
+    """As many as several threads share; each fault is told at its own line, in the order of the file."""
+    a, b = certificate("a.test"), certificate("b.test")
+    servers = "".join(f"server {{ listen %%port%% ssl; server_name h{i}.test; {a.lines} ssl_session_timeout {i + 10}s; return 200 {i}; }}\n" for i in range(200))
+    wrong = "".join(f"server {{ listen %%port%% ssl; server_name w{i}.test; ssl_certificate {a.cert};\nssl_certificate_key {b.key}; ssl_session_timeout {i + 10}s; }}\n"
+                    for i in range(3))
+    h = hinge.http(servers)
+    assert body(ask(h, name="h199.test")) == "199"
+    assert "warn" not in h.run("-t", check=0).stderr
+    h.allow("emerg").rewrite_http(servers + wrong)
+    told = h.run("-t", check=1).stderr
+    lines = [int(n) for n in re.findall(r"does not match.*nginx\.conf:(\d+)", told)]
+    assert len(lines) == 3 and lines == sorted(lines) and lines[1] - lines[0] == 2, told
