@@ -13,7 +13,7 @@ struct cli {
     bool demo;
     uint16_t demo_port;
     const char *prefix, *conf, *error_log, *globals, *signal; /* NULL: not given; into argv */
-    const char *squid;                                           /* a squid.conf instead of `conf` */
+    const char *squid;                                        /* a squid.conf instead of `conf` */
 };
 
 /* OK, or ERR_SYNTAX after telling stderr why. */

@@ -38,7 +38,7 @@ struct explain_url {
     uint16_t port;           /* 0: none is named, as for a path alone */
     bool tls, tunnel, path;  /* https://; CONNECT or SOCKS; a path alone */
     bool socks;
-    bool has_port;           /* the authority names it */
+    bool has_port; /* the authority names it */
 };
 
 /* OK, or ERR_SYNTAX after telling. */

@@ -9,7 +9,7 @@
 #include "conf/squid.h"
 
 /* Where Squid writes unless it is told otherwise (Debian's squid(8)). */
-#define LOG_DIR "/var/log/squid"
+#define LOG_DIR  "/var/log/squid"
 #define PID_FILE "/run/squid.pid"
 
 /* The last line of that name, or NULL. */

@@ -14,7 +14,8 @@ struct bundle;
 
 /*
  * The configuration as text (malloc) for the squid.conf at `path` (absolute), which is fetched into the bundle; what is
- * wrong in it is told when it is compiled. own_paths: logs and pid file stay where they are without -p. NULL: no memory.
+ * wrong in it is told when it is compiled. own_paths: logs and pid file stay where they are without -p. NULL: no
+ * memory.
  */
 char *squid_config(struct bundle *b, const char *path, bool own_paths);
 

@@ -143,7 +143,8 @@ void version_help(struct strb *out)
              "  --strict      : with -t and at start: warnings are errors\n"
              "  --lenient     : repair a file whose lines stand outside of the blocks they need, and tell each repair\n"
              "  --squid file  : be the forward proxy that this squid.conf describes; also with -t, -T, -s, explain\n"
-             "  --demo [port] : a reverse proxy on that port (8080) over three small backends, and a forward proxy (3128), in\n"
+             "  --demo [port] : a reverse proxy on that port (8080) over three small backends, and a forward proxy "
+             "(3128), in\n"
              "                  the foreground\n"
              "  --docs        : print the manual of all directives, as Markdown\n");
 }

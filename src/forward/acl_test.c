@@ -256,12 +256,8 @@ static void without_an_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conditions),
-        cmocka_unit_test(faults),
-        cmocka_unit_test(times),
-        cmocka_unit_test(deciding),
-        cmocka_unit_test(open_lists),
-        cmocka_unit_test(without_an_address),
+        cmocka_unit_test(conditions), cmocka_unit_test(faults),     cmocka_unit_test(times),
+        cmocka_unit_test(deciding),   cmocka_unit_test(open_lists), cmocka_unit_test(without_an_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ int addr_set_add(struct addr_set *s, slice text, bool *loose);
 void addr_set_finish(struct addr_set *s);
 /* Every address; after addr_set_finish. */
 bool addr_set_is_all(const struct addr_set *s);
-/* All of IPv4, or all of what is given out of IPv6: whoever is in it by that is no acquaintance; after addr_set_finish. */
+/* All of IPv4, or all of what is given out of IPv6: whoever is in it by that is no acquaintance; after addr_set_finish.
+ */
 bool addr_set_is_world(const struct addr_set *s);
 /* Peers on unix sockets are in the set of all addresses alone. */
 bool addr_set_has(const struct addr_set *s, const struct sockaddr *sa);

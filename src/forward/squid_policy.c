@@ -353,7 +353,10 @@ static int line_hostname(struct fwd_policy *p, const struct conf_node *n, uint32
 {
     if (n->nargs != 1)
         return fwd_error(&p->c, n, -1, "\"%.*s\" needs one name", SLICE_FMT(n->name));
-    *(which == 3 ? &p->manager : which == 2 ? &p->error_directory : which ? &p->unique_hostname : &p->visible_hostname) = first_arg(n);
+    *(which == 3   ? &p->manager
+      : which == 2 ? &p->error_directory
+      : which      ? &p->unique_hostname
+                   : &p->visible_hostname) = first_arg(n);
     return OK;
 }
 

@@ -80,13 +80,13 @@ struct fwd_policy {
     enum fwd_forwarded_for forwarded_for;
     bool log_query;              /* strip_query_terms off */
     bool nonhierarchical_direct; /* what no cache would keep goes direct when it may */
-    bool via, auth, auth_case; /* auth: an htpasswd file is named */
+    bool via, auth, auth_case;   /* auth: an htpasswd file is named */
     slice auth_file, auth_realm, visible_hostname, unique_hostname, error_directory, manager;
     struct conf_pos auth_at;
     uint64_t auth_ttl; /* ms */
     uint64_t times[FWD_TIMES], sizes[FWD_SIZES];
     struct conf_pos time_at[FWD_TIMES], size_at[FWD_SIZES], via_at, forwarded_at; /* file NULL: no line */
-    bool warned[FWD_DIRECTIVES]; /* by row of the table */
+    bool warned[FWD_DIRECTIVES];                                                  /* by row of the table */
     slice hostname; /* what this proxy calls itself; made by the block */
 };
 

@@ -304,9 +304,10 @@ static const struct directive directives[] = {
     },
     LOCATION_SLOT("tcp_nodelay", CONF_FLAG, tcp_nodelay, 0, 0, "on", "tcp_nodelay on | off;",
                   "Whether TCP_NODELAY is set on client connections."),
-    LOCATION_SLOT("chunked_transfer_encoding", CONF_FLAG, chunked, 0, 0, "on", "chunked_transfer_encoding on | off;",
-                  "Whether an answer whose length is not known goes in chunks to clients of HTTP/1.1. Off, its end is the "
-                  "end of the connection, as for HTTP/1.0."),
+    LOCATION_SLOT(
+        "chunked_transfer_encoding", CONF_FLAG, chunked, 0, 0, "on", "chunked_transfer_encoding on | off;",
+        "Whether an answer whose length is not known goes in chunks to clients of HTTP/1.1. Off, its end is the "
+        "end of the connection, as for HTTP/1.0."),
     LOCATION_SLOT("reset_timedout_connection", CONF_FLAG, reset_timedout, 0, 0, "off",
                   "reset_timedout_connection on | off;",
                   "Whether a client connection that timed out is closed with a reset, which frees its memory at once."),

@@ -60,10 +60,10 @@ enum x_why {
     WHY_INTERIMS, /* too many 1xx */
     WHY_NOMEM,
     WHY_SHUTDOWN,
-    WHY_LIMIT,  /* a limit of the client's was reached on the way */
-    WHY_PARENT, /* of a child: nobody waits for it any more */
-    WHY_HOP,    /* a proxy on the way to the target did not let us through: x->back_detail */
-    WHY_TARGET, /* ... the last one said that the target cannot be reached */
+    WHY_LIMIT,          /* a limit of the client's was reached on the way */
+    WHY_PARENT,         /* of a child: nobody waits for it any more */
+    WHY_HOP,            /* a proxy on the way to the target did not let us through: x->back_detail */
+    WHY_TARGET,         /* ... the last one said that the target cannot be reached */
     WHY_TARGET_TIMEOUT, /* ... or said nothing until the time for connecting was over */
 };
 
@@ -131,8 +131,8 @@ enum x_slot {
     SLOT_SATISFY,
     SLOT_AUTH_BASIC,
     SLOT_AUTH_REQUEST,
-    SLOT_USER, /* slice: the name whose password was checked */
-    SLOT_CHALLENGE, /* slice: with what a rule that needs a user asks for one */
+    SLOT_USER,       /* slice: the name whose password was checked */
+    SLOT_CHALLENGE,  /* slice: with what a rule that needs a user asks for one */
     SLOT_USER_PLACE, /* its place among the users of a forward proxy (proxy/forward_limits.c) */
     SLOTS = 8,
 };

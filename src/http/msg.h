@@ -104,8 +104,8 @@ struct request {
     bool expect_continue;
     bool te_trailers;
     bool host_differs; /* Host names another server than the target does */
-    bool upgrade;   /* the connection may switch to a protocol that its Upgrade (in hop) names */
-    bool pipelined; /* it had begun to come before the answer to the one before was sent */
+    bool upgrade;      /* the connection may switch to a protocol that its Upgrade (in hop) names */
+    bool pipelined;    /* it had begun to come before the answer to the one before was sent */
 };
 
 struct response {

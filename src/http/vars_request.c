@@ -206,8 +206,8 @@ static int get_cookie(struct exchange *x, const struct var *v, slice *out)
 static int get_remote_user(struct exchange *x, const struct var *v, slice *out)
 {
     bool proxy = x->server && x->server->forward;
-    const struct field *f = proxy ? fields_find(&x->req.hop, TOK_PROXY_AUTHORIZATION)
-                                  : fields_find(&x->req.fields, TOK_AUTHORIZATION);
+    const struct field *f =
+        proxy ? fields_find(&x->req.hop, TOK_PROXY_AUTHORIZATION) : fields_find(&x->req.fields, TOK_AUTHORIZATION);
     struct basic b;
     int rc = f ? basic_parse(&x->arena, f->value, &b) : ERR_NOTFOUND;
     return rc == OK ? var_some(b.user, out) : rc;
@@ -301,7 +301,8 @@ static const struct var_def vars[] = {
       true },
     { "request_method", false, VAR_REQUEST, false, 0, get_method,
       "The method; after error_page, that of the new pass." },
-    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol, "HTTP/1.0, HTTP/1.1, HTTP/2.0, SOCKS4 or SOCKS5." },
+    { "server_protocol", false, VAR_REQUEST, false, 0, get_protocol,
+      "HTTP/1.0, HTTP/1.1, HTTP/2.0, SOCKS4 or SOCKS5." },
     { "scheme", false, VAR_REQUEST, false, 0, get_scheme, "\"http\", or \"https\" on a TLS connection." },
     { "https", false, VAR_REQUEST, false, 0, get_https, "\"on\" on a TLS connection, else empty." },
     { "http2", false, VAR_REQUEST, false, 0, get_http2,

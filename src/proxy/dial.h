@@ -38,7 +38,8 @@ struct dial {
     uint8_t pass;       /* of the exchange, when it began */
     bool waiting, answered;
     const struct upstream *upstream; /* of the outcome OK */
-    unsigned status;                 /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500; 0: the answer is prepared */
+    unsigned status; /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500; 0: the answer is
+                        prepared */
 };
 
 /*

@@ -67,17 +67,17 @@ static int egress_finish(struct conf_ctx *cf, enum conf_scope_kind kind, const s
     return egress_build(cf->arena, l->first, &l->rules);
 }
 
-#define LINE(text, about)                                                                                            \
-    {                                                                                                                \
-        .name = text, .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION, .min_args = 1, .max_args = 1,             \
+#define LINE(text, about)                                                                                             \
+    {                                                                                                                 \
+        .name = text, .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION, .min_args = 1, .max_args = 1,              \
         .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true, .offset = offsetof(struct egress_level, lines), \
-        .size = sizeof(struct egress_lines *), .set = set_line, .usage = text " ADDRESS | CIDR | all;",              \
-        .doc = about " Speaks of targets that are the client's choice only (proxy_pass with $host, $http_..., and "  \
-                     "forward proxying). Of all lines of egress_allow and egress_deny the most specific network "    \
-                     "decides, of two equal ones egress_deny; where none holds the address, those of the "           \
-                     "special-purpose registries (private, loopback, link-local, ...) are refused with 403 and "     \
-                     "public ones are reached. Our own listening addresses stay refused, with 508. A level with "    \
-                     "any such line inherits none.",                                                                 \
+        .size = sizeof(struct egress_lines *), .set = set_line, .usage = text " ADDRESS | CIDR | all;",               \
+        .doc = about " Speaks of targets that are the client's choice only (proxy_pass with $host, $http_..., and "   \
+                     "forward proxying). Of all lines of egress_allow and egress_deny the most specific network "     \
+                     "decides, of two equal ones egress_deny; where none holds the address, those of the "            \
+                     "special-purpose registries (private, loopback, link-local, ...) are refused with 403 and "      \
+                     "public ones are reached. Our own listening addresses stay refused, with 508. A level with "     \
+                     "any such line inherits none.",                                                                  \
     }
 
 static const struct directive directives[] = {

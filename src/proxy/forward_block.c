@@ -2,10 +2,9 @@
  * `forward { }`: a server whose content is the world outside.
  *
  * It is built as a server block is, so that everything that holds for clients holds here too; only who answers differs:
- * the host that the request names, by absolute form or by CONNECT, dialled and judged as a client's choice. What differs
- * in defaults is applied as if it stood in the block, so it can be written otherwise there. Nobody shall find an open
- * proxy here by mistake: until access rules say who may come, only this machine may, and rules that let everybody in
- * from everywhere must be asked for by name.
+ * the host that the request names, by absolute form or by CONNECT, dialled and judged as a client's choice. What
+ * differs in defaults is applied as if it stood in the block, so it can be written otherwise there. Until access rules
+ * say who may come, only this machine may; what they say is looked at in forward_check.c.
  */
 #include "proxy/forward_block.h"
 
@@ -19,17 +18,14 @@
 #include "proxy/client_life.h"
 #include "proxy/endpoint.h"
 #include "proxy/forward_fields.h"
-#include "proxy/forward_limits.h"
 #include "proxy/forward_rules.h"
 #include "proxy/proxy_pass.h"
 #include "proxy/resolver_dir.h"
-#include "proxy/satisfy.h"
 #include "proxy/squid_block.h"
 #include "proxy/squid_deny.h"
 #include "proxy/squid_log.h"
 #include "proxy/target.h"
 #include "proxy/udp_relay.h"
-#include "tls/conf.h"
 
 /* A tunnel may stand for hours, so its exchange grows in small steps. */
 enum { TUNNEL_CHUNK = 1024 };
@@ -71,7 +67,8 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
     if (r->login || r->udp)
         return NULL;
     *status = 400;
-    if (r->host_differs && r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
+    if (r->host_differs &&
+        r->form == TARGET_ABSOLUTE) /* a tunnel's goes nowhere; clients write the proxy's name there */
         return "Host differs from the target";
     if (r->form == TARGET_ABSOLUTE && !slice_eq(r->scheme, SLICE("http")))
         return "the target's scheme is not http";
@@ -84,7 +81,8 @@ static const char *wrong(struct exchange *x, const struct forward_conf *c, unsig
 /* For the proxy itself. */
 static enum verdict own_request(struct exchange *x, const struct forward_conf *c)
 {
-    int rc = c->pac && (x->req.method == METHOD_GET || x->req.method == METHOD_HEAD) ? forward_pac(x, c->pac) : ERR_NOTFOUND;
+    int rc =
+        c->pac && (x->req.method == METHOD_GET || x->req.method == METHOD_HEAD) ? forward_pac(x, c->pac) : ERR_NOTFOUND;
     if (rc == ERR_NOTFOUND)
         return refuse(x, 400, "the target names no host");
     return rc == OK ? VERDICT_REPLY : VERDICT_DROP;
@@ -310,137 +308,14 @@ static int forward_block(struct conf_ctx *cf, const struct conf_node *node, void
     c->fields = rc == OK && forward_has_fields(c);
     c->lifetime = rc == OK ? c->policy->times[FWD_CLIENT_LIFETIME] : 0;
     c->idle = rc == OK ? c->policy->times[FWD_SERVER_IDLE_PCONN_TIMEOUT] : 0;
-    c->counted = rc == OK && (fwd_acls_use(&c->policy->acls, ACL_MAXCONN) ||
-                              c->policy->sizes[FWD_CLIENT_IP_MAX_CONNECTIONS]);
+    c->counted =
+        rc == OK && (fwd_acls_use(&c->policy->acls, ACL_MAXCONN) || c->policy->sizes[FWD_CLIENT_IP_MAX_CONNECTIONS]);
     if (rc == OK)
         rc = parent_block_end(cf, node);
     if (rc == OK)
         rc = server_default_name(cf, s);
     server_build_end(cf, m, s);
     cf->context = outer;
-    return rc;
-}
-
-/* ---- load: who may come in ---- */
-
-static bool everybody(const struct location *l)
-{
-    bool any = satisfy_any_at(l), one_open = false, all_open = true; /* without rules nobody is kept out */
-    for (const struct policy_use *u = l->policies; u->policy; u++) {
-        if (u->phase != PHASE_ACCESS)
-            continue;
-        bool one = u->policy->open && u->policy->open(u->conf);
-        one_open = one_open || one;
-        all_open = all_open && one;
-    }
-    return all_open || (any && one_open);
-}
-
-static bool has_rules(const struct location *l)
-{
-    for (const struct policy_use *u = l->policies; u->policy; u++) {
-        if (u->phase == PHASE_ACCESS)
-            return true;
-    }
-    return false;
-}
-
-/* What a SOCKS client has to show before it may ask. */
-static enum socks_login login_at(const struct location *l)
-{
-    for (const struct policy_use *u = l->policies; u->policy; u++) {
-        bool open = u->policy->open && u->policy->open(u->conf); /* rules ask later, or not at all */
-        if (u->phase == PHASE_ACCESS && u->policy->asks)
-            return open || satisfy_any_at(l) ? SOCKS_LOGIN_MAY : SOCKS_LOGIN_MUST;
-    }
-    return SOCKS_LOGIN_NO;
-}
-
-static void set_login(const struct http_main *m, const struct server_build *s)
-{
-    for (const struct listen_line *l = s->listens; l; l = l->next) {
-        struct listener_conf *at = map_get(&m->listeners, l->key);
-        if (at)
-            at->socks_login = (uint8_t)login_at(s->base.loc);
-    }
-}
-
-/* Whoever comes there has shown a certificate that the block's authorities have signed. */
-static bool certified(const struct server_build *s, const struct listen_line *l)
-{
-    return l->ssl && s->server->tls->verify == TLS_VERIFY_ON;
-}
-
-static bool any_certified(const struct server_build *s)
-{
-    for (const struct listen_line *l = s->listens; l; l = l->next) {
-        if (certified(s, l))
-            return true;
-    }
-    return false;
-}
-
-static int check_listens(struct conf_ctx *cf, const struct http_main *m, const struct server_build *s, bool open,
-                         bool squid)
-{
-    int rc = OK;
-    for (const struct listen_line *l = s->listens; l; l = l->next) {
-        bool stranger = open && !certified(s, l) && l->addr.sa.sa_family != AF_UNIX && !addr_is_loopback(&l->addr);
-        if (stranger && squid)
-            conf_warn(cf, l->node, 0, "http_access lets everybody in who reaches %.*s: this is an open proxy",
-                      SLICE_FMT(l->key));
-        else if (stranger)
-            rc = conf_error(cf, l->node, 0,
-                            "this forward proxy would be open to everybody who reaches %.*s: restrict it by \"allow\" "
-                            "and \"deny all\", or say \"allow_open_proxy on\"",
-                            SLICE_FMT(l->key));
-        for (const struct server_build *o = m->servers; o; o = o->next) {
-            for (const struct listen_line *k = o == s ? NULL : o->listens; k; k = k->next) {
-                if (slice_eq(k->key, l->key))
-                    rc = conf_error(cf, l->node, 0, "%.*s is the address of another block too", SLICE_FMT(l->key));
-            }
-        }
-    }
-    return rc;
-}
-
-/* A block that is its own parent would turn round and round. */
-static int check_parents(struct conf_ctx *cf, const struct server_build *s, const struct parent_conf *c)
-{
-    uint32_t n = 0;
-    if (!c->routes)
-        return OK;
-    for (const struct listen_line *l = s->listens; l; l = l->next)
-        n++;
-    struct addr *v = arena_new_n(cf->arena, struct addr, n);
-    if (!v)
-        return ERR_NOMEM;
-    n = 0;
-    for (const struct listen_line *l = s->listens; l; l = l->next)
-        v[n++] = l->addr;
-    const struct egress_own own = { v, n };
-    return parent_check(cf, c, &own);
-}
-
-int forward_check(struct conf_ctx *cf, struct http_main *m)
-{
-    int rc = OK;
-    for (const struct server_build *s = m->servers; s; s = s->next) {
-        const struct location *l = s->base.loc;
-        if (!s->server->forward)
-            continue;
-        struct forward_conf *c = conf_get(l->conf, &forward_feature);
-        set_login(m, s);
-        c->ruled = has_rules(l) || c->policy->http_access.n || c->squid || any_certified(s);
-        bool unruled = !c->policy->http_access.n && !c->squid;
-        bool open = everybody(l) && (unruled || fwd_rules_open(&c->policy->http_access));
-        int one = check_listens(cf, m, s, c->ruled && !c->allow_open && open, c->squid);
-        rc = one != OK ? one : rc;
-        one = check_parents(cf, s, conf_get(l->conf, &parent_feature));
-        rc = one != OK ? one : rc;
-        if (rc == OK)
-            rc = forward_limits_attach(cf, conf_get(l->conf, &forward_limits_feature), s->listens->key);
-    }
     return rc;
 }
 
@@ -460,21 +335,23 @@ static int set_socks_ports(struct conf_ctx *cf, const struct conf_node *node, vo
     return port_list_read(cf, node, &c->socks_ports);
 }
 
-static const struct conf_value levels[] = { { "transparent", HIDING_TRANSPARENT },
-                                            { "anonymous", HIDING_ANONYMOUS },
-                                            { "elite", HIDING_ELITE },
-                                            { NULL, 0 } };
+static const struct conf_value levels[] = {
+    { "transparent", HIDING_TRANSPARENT }, { "anonymous", HIDING_ANONYMOUS }, { "elite", HIDING_ELITE }, { NULL, 0 }
+};
 
-#define HERE(member)                                                                                 \
-    .contexts = CONF_FORWARD, .min_args = 1, .max_args = 1, .scope = SCOPE_LOCATION,                 \
+#define HERE(member)                                                                 \
+    .contexts = CONF_FORWARD, .min_args = 1, .max_args = 1, .scope = SCOPE_LOCATION, \
     .offset = offsetof(struct forward_conf, member)
 
 /* A line of Squid's language. */
-#define LINE                                                                                         \
+#define LINE                                                                                                           \
     .contexts = CONF_FORWARD, .max_args = CONF_ANY_ARGS, .type = CONF_CUSTOM, .scope = SCOPE_LOCATION, .repeat = true, \
     .set = forward_line
 
-#define SQUID(text, how, about) { .name = text, LINE, .min_args = 1, .usage = how, .doc = about }
+#define SQUID(text, how, about)                                       \
+    {                                                                 \
+        .name = text, LINE, .min_args = 1, .usage = how, .doc = about \
+    }
 
 static const struct directive directives[] = {
     { .name = "forward",
@@ -495,9 +372,10 @@ static const struct directive directives[] = {
       LINE,
       .min_args = 2,
       .usage = "acl NAME TYPE VALUE ...;",
-      .doc = "A named condition in Squid's language; lines of one name add values. Types: src, dst, localip, dstdomain, "
-             "dstdom_regex, url_regex, urlpath_regex, port, method, proto, time, proxy_auth, browser, referer_regex, "
-             "req_header, maxconn, any-of, all-of. A value in quotes is a file of values." },
+      .doc =
+          "A named condition in Squid's language; lines of one name add values. Types: src, dst, localip, dstdomain, "
+          "dstdom_regex, url_regex, urlpath_regex, port, method, proto, time, proxy_auth, browser, referer_regex, "
+          "req_header, maxconn, any-of, all-of. A value in quotes is a file of values." },
     { .name = "http_access",
       LINE,
       .min_args = 2,
@@ -514,10 +392,12 @@ static const struct directive directives[] = {
              "forwarded_for on). Lines of ours in the block win over those of the file. What the file asks for and "
              "cannot be had is an error, what has no effect here a warning; docs/forward.md has the table. hinge "
              "--squid FILE makes a whole configuration of one file." },
-    SQUID("http_reply_access", "http_reply_access allow | deny [!]ACL ...;",
-          "As http_access, asked of answers of targets: http_status, rep_header and rep_mime_type look at them. What is "
-          "refused is answered with 403, or as deny_info says."),
-    SQUID("http_port", "http_port [ADDRESS:]PORT;", "A listen that speaks HTTP only; a port alone is on all addresses."),
+    SQUID(
+        "http_reply_access", "http_reply_access allow | deny [!]ACL ...;",
+        "As http_access, asked of answers of targets: http_status, rep_header and rep_mime_type look at them. What is "
+        "refused is answered with 403, or as deny_info says."),
+    SQUID("http_port", "http_port [ADDRESS:]PORT;",
+          "A listen that speaks HTTP only; a port alone is on all addresses."),
     SQUID("tcp_outgoing_address", "tcp_outgoing_address ADDRESS [[!]ACL ...];",
           "The address that targets of its family are connected from; the first line that holds counts."),
     SQUID("deny_info", "deny_info URL | CODE:URL | PAGE | CODE:PAGE ACL ...;",
@@ -526,25 +406,29 @@ static const struct directive directives[] = {
     SQUID("error_directory", "error_directory DIRECTORY;", "Where the pages of deny_info are."),
     SQUID("cache_mgr", "cache_mgr ADDRESS;", "What %w means in pages of deny_info."),
     SQUID("via", "via on | off;", "Whether Via is added, with the name of visible_hostname or of this system."),
-    SQUID("forwarded_for", "forwarded_for on | off | transparent | truncate | delete;",
-          "X-Forwarded-For of requests: the client is added, \"unknown\" is, it stays as it is, the client stands there "
-          "alone, it is left out."),
-    SQUID("request_header_access", "request_header_access FIELD | Other | All allow | deny [!]ACL ...;",
-          "Which fields of requests reach targets. The lines of the field itself count, else those of Other (for fields "
-          "that nobody knows), else those of All. Host and what frames a message always travel."),
+    SQUID(
+        "forwarded_for", "forwarded_for on | off | transparent | truncate | delete;",
+        "X-Forwarded-For of requests: the client is added, \"unknown\" is, it stays as it is, the client stands there "
+        "alone, it is left out."),
+    SQUID(
+        "request_header_access", "request_header_access FIELD | Other | All allow | deny [!]ACL ...;",
+        "Which fields of requests reach targets. The lines of the field itself count, else those of Other (for fields "
+        "that nobody knows), else those of All. Host and what frames a message always travel."),
     SQUID("request_header_replace", "request_header_replace FIELD VALUE;",
           "The value that a field gets instead of being left out by request_header_access."),
     SQUID("reply_header_access", "reply_header_access FIELD | Other | All allow | deny [!]ACL ...;",
           "As request_header_access, of the fields that clients get."),
     SQUID("reply_header_replace", "reply_header_replace FIELD VALUE;", "As request_header_replace, of answers."),
     SQUID("request_header_add", "request_header_add FIELD VALUE [[!]ACL ...];", "A field that requests get."),
-    SQUID("auth_param", "auth_param basic program basic_ncsa_auth FILE | realm TEXT | credentialsttl TIME | "
+    SQUID("auth_param",
+          "auth_param basic program basic_ncsa_auth FILE | realm TEXT | credentialsttl TIME | "
           "casesensitive on|off;",
           "Names and passwords for proxy_auth: stands for auth_basic, auth_basic_user_file and auth_basic_by_rules."),
     SQUID("visible_hostname", "visible_hostname NAME;", "The name of this proxy in Via and in pages."),
     SQUID("unique_hostname", "unique_hostname NAME;", "The name in Via, when it differs from visible_hostname."),
     SQUID("dns_nameservers", "dns_nameservers ADDRESS ...;", "As resolver."),
-    SQUID("connect_timeout", "connect_timeout NUMBER [UNIT];", "As proxy_connect_timeout; UNIT is seconds, minutes, ..."),
+    SQUID("connect_timeout", "connect_timeout NUMBER [UNIT];",
+          "As proxy_connect_timeout; UNIT is seconds, minutes, ..."),
     SQUID("read_timeout", "read_timeout NUMBER [UNIT];", "As proxy_read_timeout."),
     SQUID("write_timeout", "write_timeout NUMBER [UNIT];", "As proxy_send_timeout and send_timeout."),
     SQUID("request_timeout", "request_timeout NUMBER [UNIT];", "As client_header_timeout."),
@@ -555,7 +439,8 @@ static const struct directive directives[] = {
           "How long idle connections to targets are kept."),
     SQUID("forward_timeout", "forward_timeout NUMBER [UNIT];", "As proxy_next_upstream_timeout."),
     SQUID("dns_timeout", "dns_timeout NUMBER [UNIT];", "As resolver_timeout."),
-    SQUID("request_header_max_size", "request_header_max_size NUMBER [UNIT];", "As large_client_header_buffers 1 SIZE."),
+    SQUID("request_header_max_size", "request_header_max_size NUMBER [UNIT];",
+          "As large_client_header_buffers 1 SIZE."),
     SQUID("reply_header_max_size", "reply_header_max_size NUMBER [UNIT];", "As proxy_buffer_size."),
     SQUID("request_body_max_size", "request_body_max_size NUMBER [UNIT];", "As client_max_body_size."),
     SQUID("client_ip_max_connections", "client_ip_max_connections NUMBER;",
@@ -583,7 +468,8 @@ static const struct directive directives[] = {
       .set = set_socks_ports,
       .def = "1-24 26-65535",
       .usage = "socks_ports all | PORT | PORT-PORT ...;",
-      .doc = "The ports that SOCKS clients may ask for: all but that of mail by default. Others are refused (reply 2)." },
+      .doc =
+          "The ports that SOCKS clients may ask for: all but that of mail by default. Others are refused (reply 2)." },
     { .name = "socks_udp_destinations",
       HERE(udp_destinations),
       .type = CONF_NUM,

@@ -14,10 +14,10 @@ enum hiding { HIDING_TRANSPARENT, HIDING_ANONYMOUS, HIDING_ELITE };
 struct forward_conf {
     struct port_list connect_ports, socks_ports;
     const struct conf_node *ports_line, *socks_line; /* of each; NULL: the default */
-    uint64_t udp_destinations; /* of one association; 0: there is none */
-    uint32_t hiding; /* enum hiding */
+    uint64_t udp_destinations;                       /* of one association; 0: there is none */
+    uint32_t hiding;                                 /* enum hiding */
     bool allow_open;
-    const struct pac *pac; /* NULL: none is served */
+    const struct pac *pac;              /* NULL: none is served */
     const struct resolver_conf *system; /* for blocks without `resolver` */
     struct fwd_policy *policy;          /* the lines in Squid's language; never NULL once the block is read */
     const struct conf_node *squid;      /* squid_conf: that file's rules decide, and Squid's defaults hold */
@@ -31,8 +31,8 @@ struct forward_conf {
 extern struct feature forward_feature;
 
 /*
- * When servers and listeners are made: who may come in, and that no other block shares an address with a forward one.
- * OK or ERR_SYNTAX after reporting.
+ * proxy/forward_check.c. When servers and listeners are made: who may come in, and that no other block shares an
+ * address with a forward one. OK or ERR_SYNTAX after reporting.
  */
 int forward_check(struct conf_ctx *cf, struct http_main *m);
 

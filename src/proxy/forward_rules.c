@@ -73,13 +73,13 @@ int forward_begin(struct exchange *x, const struct forward_conf *c, const struct
         return f->url.p ? OK : ERR_NOMEM;
     }
     slice port = e->port == 80 ? SLICE("") : arena_printf(&x->arena, ":%u", e->port);
-    f->path = arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->normal_path), r->has_query ? "?" : "",
-                           SLICE_FMT(r->query));
+    f->path =
+        arena_printf(&x->arena, "%.*s%s%.*s", SLICE_FMT(r->normal_path), r->has_query ? "?" : "", SLICE_FMT(r->query));
     f->url = arena_printf(&x->arena, "%.*s://%s%.*s%s%.*s%.*s", SLICE_FMT(r->scheme), open, SLICE_FMT(f->host), close,
                           SLICE_FMT(port), SLICE_FMT(f->path));
     bool ok = port.p && f->path.p && f->url.p;
     return ok && decoded(&x->arena, f->url, &f->plain_url) && decoded(&x->arena, f->path, &f->plain_path) ? OK
-                                                                                                             : ERR_NOMEM;
+                                                                                                          : ERR_NOMEM;
 }
 
 void forward_view(struct exchange *x, struct fwd_request *v)

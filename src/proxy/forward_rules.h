@@ -20,12 +20,12 @@ struct parent;
 /* In the exchange's arena, from forward_select on. */
 struct forward_exchange {
     const struct forward_conf *conf;
-    struct endpoint at;    /* the target */
-    slice host;            /* of it, as rules see it: no brackets */
-    slice url, path;       /* of it, as Squid shows them: with the escapes that go out; path with the query */
+    struct endpoint at;          /* the target */
+    slice host;                  /* of it, as rules see it: no brackets */
+    slice url, path;             /* of it, as Squid shows them: with the escapes that go out; path with the query */
     slice plain_url, plain_path; /* ... decoded, for patterns alone */
-    uint8_t verdict;       /* enum forward_verdict */
-    uint16_t limit_status; /* of FORWARD_LIMITED: what it is answered with, and why */
+    uint8_t verdict;             /* enum forward_verdict */
+    uint16_t limit_status;       /* of FORWARD_LIMITED: what it is answered with, and why */
     const char *limit_reason;
     slice limit_rule;
     uint64_t limit_wait;               /* Retry-After, s */

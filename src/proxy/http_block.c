@@ -320,10 +320,10 @@ static const struct directive directives[] = {
         .scope = SCOPE_SERVER,
         .repeat = true,
         .set = set_listen,
-        .usage =
-            "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [http2] [proxy_protocol] [bind] [reuseport] [deferred] "
-            "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
-            "[so_keepalive=on|off|IDLE:INTERVAL:COUNT] [protocol=any|http|socks];",
+        .usage = "listen ADDRESS[:PORT] | PORT | unix:PATH [default_server] [http2] [proxy_protocol] [bind] "
+                 "[reuseport] [deferred] "
+                 "[backlog=NUMBER] [fastopen=NUMBER] [rcvbuf=SIZE] [sndbuf=SIZE] [ipv6only=on|off] "
+                 "[so_keepalive=on|off|IDLE:INTERVAL:COUNT] [protocol=any|http|socks];",
         .doc =
             "An address on which the server takes connections: an IPv4 or IPv6 address, a name, a port or a range of "
             "ports on every address, or a unix socket. The default_server, else the first one of an address, takes "
@@ -331,7 +331,8 @@ static const struct directive directives[] = {
             "proxy_protocol: every connection of the address must begin with a PROXY header (version 1 or 2), for "
             "which "
             "client_header_timeout runs; one without is closed. http2: an old way to say http2 on. "
-            "protocol, in a forward block: what is spoken there; any, which is the default, tells SOCKS 4, 4a and 5 from "
+            "protocol, in a forward block: what is spoken there; any, which is the default, tells SOCKS 4, 4a and 5 "
+            "from "
             "HTTP by the first byte of a connection. "
             "Without listen: port 80, or 8000 when not started by root.",
     },

@@ -17,7 +17,7 @@ struct listen_line {
     slice key; /* of the bundle's entry: canonical address text */
     struct addr addr;
     bool default_server, proxy_protocol, ssl, http2;
-    uint8_t protocol; /* enum listen_protocol */
+    uint8_t protocol;             /* enum listen_protocol */
     const struct conf_node *node; /* NULL: the default of a server without `listen` */
     struct listen_line *next;
 };

@@ -46,8 +46,8 @@ struct policy {
     /* The same, for who has to know who answers there. Either one says yes. */
     bool (*active_at)(const struct location *l);
     bool (*open)(const void *conf); /* of PHASE_ACCESS: would everybody be let in? NULL: no */
-    bool asks;      /* of PHASE_ACCESS: it lets in by a name and a password */
-    bool own_level; /* it holds at the level where it was written and not in those nested there */
+    bool asks;                      /* of PHASE_ACCESS: it lets in by a name and a password */
+    bool own_level;                 /* it holds at the level where it was written and not in those nested there */
     enum verdict (*on_request)(struct exchange *x, const void *conf); /* or NULL */
     /* Or NULL. OK, a code (the answer becomes a 500), or RESPONSE_REPLACED. */
     int (*on_response)(struct exchange *x, const void *conf);

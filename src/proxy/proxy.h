@@ -158,7 +158,7 @@ struct attempt {
 /* State of the select, connect, send and respond steps. Made in the exchange's arena by proxy_content.select. */
 struct proxy_exchange {
     const struct proxy_conf *conf;
-    struct dial *dial; /* the target was found at run time; else NULL */
+    struct dial *dial;                    /* the target was found at run time; else NULL */
     struct forward_exchange *forward;     /* of a forward block (proxy/forward_rules.h); else NULL */
     const struct resolver_conf *resolver; /* where no `resolver` was written; NULL: none */
     bool foreign;                         /* a target of a client: groups of the configuration are not meant */
@@ -177,7 +177,7 @@ struct proxy_exchange {
     bool buffering;                     /* proxy_buffering, or what X-Accel-Buffering said */
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
     bool guarded;                       /* the client chose the target: whom we are connected to is looked at */
-    bool chained;                         /* given to a parent: every peer has a chain */
+    bool chained;                       /* given to a parent: every peer has a chain */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

@@ -326,11 +326,12 @@ static const struct directive directives[] = {
       .values = versions,
       .def = "1.1",
       .usage = "proxy_http_version 1.0 | 1.1 | 2;",
-      .doc = "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
-             "not. With 2, the requests of a worker share few connections. In the clear the backend must speak HTTP/2 "
-             "without being asked (prior knowledge); with https:// it is offered HTTP/2 and HTTP/1.1 (ALPN) and chooses. "
-             "A request that asks for an upgrade goes over a connection of its own, by HTTP/1.1, which alone has such "
-             "a thing." },
+      .doc =
+          "The protocol version of requests to the backend. With 1.1, connections are kept; with 1.0 they are "
+          "not. With 2, the requests of a worker share few connections. In the clear the backend must speak HTTP/2 "
+          "without being asked (prior knowledge); with https:// it is offered HTTP/2 and HTTP/1.1 (ALPN) and chooses. "
+          "A request that asks for an upgrade goes over a connection of its own, by HTTP/1.1, which alone has such "
+          "a thing." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

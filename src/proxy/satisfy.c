@@ -110,7 +110,8 @@ static bool keep_challenges(struct exchange *x, struct state *s)
 {
     for (uint32_t i = 0; i < x->resp.fields.n; i++) {
         const struct field *f = &x->resp.fields.v[i];
-        if ((f->token == TOK_WWW_AUTHENTICATE || f->token == TOK_PROXY_AUTHENTICATE) && !fields_add(&x->arena, &s->resp.fields, *f))
+        if ((f->token == TOK_WWW_AUTHENTICATE || f->token == TOK_PROXY_AUTHENTICATE) &&
+            !fields_add(&x->arena, &s->resp.fields, *f))
             return false;
     }
     return true;

@@ -96,10 +96,14 @@ static void put_times(struct writer *w, const struct fwd_policy *p)
         enum fwd_time time;
         const char *name;
     } rows[] = {
-        { FWD_CONNECT_TIMEOUT, "proxy_connect_timeout" },  { FWD_READ_TIMEOUT, "proxy_read_timeout" },
-        { FWD_WRITE_TIMEOUT, "proxy_send_timeout" },       { FWD_WRITE_TIMEOUT, "send_timeout" },
-        { FWD_REQUEST_TIMEOUT, "client_header_timeout" },  { FWD_CLIENT_IDLE_PCONN_TIMEOUT, "keepalive_timeout" },
-        { FWD_FORWARD_TIMEOUT, "proxy_next_upstream_timeout" }, { FWD_DNS_TIMEOUT, "resolver_timeout" },
+        { FWD_CONNECT_TIMEOUT, "proxy_connect_timeout" },
+        { FWD_READ_TIMEOUT, "proxy_read_timeout" },
+        { FWD_WRITE_TIMEOUT, "proxy_send_timeout" },
+        { FWD_WRITE_TIMEOUT, "send_timeout" },
+        { FWD_REQUEST_TIMEOUT, "client_header_timeout" },
+        { FWD_CLIENT_IDLE_PCONN_TIMEOUT, "keepalive_timeout" },
+        { FWD_FORWARD_TIMEOUT, "proxy_next_upstream_timeout" },
+        { FWD_DNS_TIMEOUT, "resolver_timeout" },
         { FWD_CLIENT_LIFETIME, "keepalive_time" },
     };
     for (size_t i = 0; i < array_len(rows); i++) {
@@ -198,8 +202,8 @@ static void put_auth(struct writer *w, const struct fwd_policy *p)
     if (!n)
         return;
     n->args[0].text = SLICE("on");
-    n->args[1].text = arena_printf(w->cf->arena, "remember=%llums",
-                                   (unsigned long long)(p->auth_ttl ? p->auth_ttl : AUTH_TTL));
+    n->args[1].text =
+        arena_printf(w->cf->arena, "remember=%llums", (unsigned long long)(p->auth_ttl ? p->auth_ttl : AUTH_TTL));
     if (!n->args[1].text.p)
         w->rc = ERR_NOMEM;
     if (!p->auth_case)
@@ -231,8 +235,8 @@ int squid_conf_line(struct conf_ctx *cf, const struct conf_node *node, void *con
     struct conf_node *lines = NULL;
     if (!p)
         return ERR_NOMEM;
-    int rc = squid_parse(cf->arena, cf->bundle, cf->diag, node->args[0].text, node->args[0].pos, &lines,
-                         &cf->gen->files);
+    int rc =
+        squid_parse(cf->arena, cf->bundle, cf->diag, node->args[0].text, node->args[0].pos, &lines, &cf->gen->files);
     if (rc != OK && rc != ERR_SYNTAX)
         return rc;
     c->squid = node;

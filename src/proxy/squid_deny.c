@@ -33,7 +33,8 @@ static struct said read_said(slice text)
     slice number, rest;
     uint64_t n;
     struct said s = { .status = 403, .rest = text };
-    if (slice_cut(text, ':', &number, &rest) && number.n == 3 && slice_to_u64(number, &n) == OK && n >= 200 && n < 600) {
+    if (slice_cut(text, ':', &number, &rest) && number.n == 3 && slice_to_u64(number, &n) == OK && n >= 200 &&
+        n < 600) {
         s.status = (unsigned)n;
         s.rest = rest;
         s.url = n / 100 == 3;
@@ -77,8 +78,9 @@ static slice own_address(struct exchange *x)
     char text[ADDR_TEXT_MAX];
     struct addr a;
     slice out;
-    return client_local(x->client, &a) && arena_dup(&x->arena, slice_of(text, addr_text_ip(text, &a)), &out) ? out
-                                                                                                           : SLICE("");
+    return client_local(x->client, &a) && arena_dup(&x->arena, slice_of(text, addr_text_ip(text, &a)), &out)
+               ? out
+               : SLICE("");
 }
 
 static slice value_of(struct exchange *x, const struct fwd_policy *p, char code)

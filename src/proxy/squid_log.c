@@ -13,9 +13,35 @@
 enum { WIDTH_MAX = 256, FORMAT_MAX = 16 << 10 };
 
 enum code {
-    C_NONE, C_CLIENT, C_CLIENT_PORT, C_LOCAL, C_LOCAL_PORT, C_PEER, C_PEER_NAME, C_PEER_PORT, C_SECONDS, C_SUB,
-    C_LOCAL_TIME, C_TIME, C_USER, C_STATUS, C_PEER_STATUS, C_METHOD, C_URL, C_PATH, C_VERSION, C_SCHEME, C_HOST,
-    C_PORT, C_REQUEST_SIZE, C_SENT, C_TOTAL, C_TYPE, C_RESULT, C_WAY, C_ACL_PORT,
+    C_NONE,
+    C_CLIENT,
+    C_CLIENT_PORT,
+    C_LOCAL,
+    C_LOCAL_PORT,
+    C_PEER,
+    C_PEER_NAME,
+    C_PEER_PORT,
+    C_SECONDS,
+    C_SUB,
+    C_LOCAL_TIME,
+    C_TIME,
+    C_USER,
+    C_STATUS,
+    C_PEER_STATUS,
+    C_METHOD,
+    C_URL,
+    C_PATH,
+    C_VERSION,
+    C_SCHEME,
+    C_HOST,
+    C_PORT,
+    C_REQUEST_SIZE,
+    C_SENT,
+    C_TOTAL,
+    C_TYPE,
+    C_RESULT,
+    C_WAY,
+    C_ACL_PORT,
 };
 
 /* The longest first where one begins another. The word is what the variable is called by. */
@@ -95,7 +121,9 @@ static slice result_of(const struct exchange *x)
     if (x->local && (x->logged_status == 403 || x->logged_status == 407))
         return SLICE("TCP_DENIED");
     if (!attempt_of(x))
-        return x->logged_status / 100 == 3 ? SLICE("TCP_DENIED") : aborted ? SLICE("NONE_NONE_ABORTED") : SLICE("NONE_NONE");
+        return x->logged_status / 100 == 3 ? SLICE("TCP_DENIED")
+               : aborted                   ? SLICE("NONE_NONE_ABORTED")
+                                           : SLICE("NONE_NONE");
     if (x->req.method == METHOD_CONNECT)
         return aborted ? SLICE("TCP_TUNNEL_ABORTED") : SLICE("TCP_TUNNEL");
     return aborted ? SLICE("TCP_MISS_ABORTED") : SLICE("TCP_MISS");

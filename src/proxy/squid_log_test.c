@@ -30,7 +30,8 @@ static void formats(void **state)
 /* Whatever a file says behind a '%', also cut off at every point. */
 static void faults(void **state)
 {
-    static const char *const rows[] = { "%", "%>", "%{", "%{a", "%{}>h", "%{a}", "%{a}>x", "%9999ts", "%[", "%-", "%ssl::>sni", "%\"" };
+    static const char *const rows[] = { "%",      "%>",      "%{", "%{a", "%{}>h",      "%{a}",
+                                        "%{a}>x", "%9999ts", "%[", "%-",  "%ssl::>sni", "%\"" };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct strb b;
         slice bad = SLICE_NONE;

@@ -41,9 +41,9 @@ static void name_upstream(struct exchange *x, const struct peer *peer)
 {
     const struct proxy_exchange *p = x->proxy;
     if (p->chained) {
-        x->upstream = arena_printf(&x->arena, "%.*s -> %s%.*s%.*s", SLICE_FMT(peer->chain->text),
-                                   p->tunnel ? "" : "http://", SLICE_FMT(p->tunnel ? SLICE_NONE : p->host),
-                                   SLICE_FMT(p->target));
+        x->upstream =
+            arena_printf(&x->arena, "%.*s -> %s%.*s%.*s", SLICE_FMT(peer->chain->text), p->tunnel ? "" : "http://",
+                         SLICE_FMT(p->tunnel ? SLICE_NONE : p->host), SLICE_FMT(p->target));
         return;
     }
     x->upstream = arena_printf(&x->arena, "%s://%.*s%s%.*s", x->proxy->tls ? "https" : "http", SLICE_FMT(peer->text),

@@ -40,7 +40,7 @@ struct peer {
     bool alone; /* the only peer of its upstream: failures do not take it out */
     struct peer_state *state;
     const struct chain *chain; /* of a parent (proxy/parent.h): the way on from there; else NULL */
-    uint64_t pool_key; /* equal keys may share idle connections: address, transport, bind */
+    uint64_t pool_key;         /* equal keys may share idle connections: address, transport, bind */
 };
 
 struct chain;

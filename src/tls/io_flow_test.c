@@ -357,10 +357,14 @@ static void end_of_what_is_below(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_by_byte),   cmocka_unit_test(cut_anywhere),
-        cmocka_unit_test(short_reads),    cmocka_unit_test(sizes_of_records),
-        cmocka_unit_test(blocked_writes), cmocka_unit_test(while_blocked),
-        cmocka_unit_test(ends),           cmocka_unit_test(no_handshake),
+        cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(cut_anywhere),
+        cmocka_unit_test(short_reads),
+        cmocka_unit_test(sizes_of_records),
+        cmocka_unit_test(blocked_writes),
+        cmocka_unit_test(while_blocked),
+        cmocka_unit_test(ends),
+        cmocka_unit_test(no_handshake),
         cmocka_unit_test(end_of_what_is_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

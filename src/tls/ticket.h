@@ -28,8 +28,8 @@ struct tls_tickets {
     uint64_t epoch_seconds;
     uint64_t derived_at[2]; /* epochs of keys[0] and keys[1], when they are derived */
     bool has[2];
-    EVP_CIPHER *aes[2];     /* AES-128 and AES-256, fetched: OpenSSL would search for them each time */
-    uint32_t n;             /* keys from files */
+    EVP_CIPHER *aes[2]; /* AES-128 and AES-256, fetched: OpenSSL would search for them each time */
+    uint32_t n;         /* keys from files */
     struct ticket_key keys[TICKET_KEYS];
 };
 

@@ -44,6 +44,12 @@ def test_its_rules_decide_alone(hinge, backend):
     h.wait_log(r"squid.conf:5 \(http_access deny bad\)")
 
 
+def test_what_it_leaves_open_is_told(hinge):
+    told = "no http_access line names to_localhost"
+    assert told in told_of(hinge, ALLOW, True)
+    assert told not in told_of(hinge, "http_access deny to_localhost\n" + ALLOW, True)
+
+
 def test_without_http_access_nobody_comes_in(hinge, backend):
     assert through(squid(hinge), f"http://127.0.0.1:{backend().port}/").status == 403
 
