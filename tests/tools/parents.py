@@ -7,6 +7,7 @@
 """
 import base64
 import collections
+import select
 import socket
 import ssl
 import struct
@@ -15,6 +16,7 @@ import threading
 from .ports import free_port
 from .wire import lines
 
+WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 Asked = collections.namedtuple("Asked", "kind host port user password head")
 
 
@@ -117,22 +119,48 @@ class Parent:
             return None
 
     def _relay(self, a, b):
-        def one(x, y):
+        """Both directions in one thread: an object of TLS is not for two."""
+        reading, writing, out = {a, b}, {a, b}, {a: b"", b: b""}
+        for s in (a, b):
+            s.setblocking(False)
+        with b:
+            while writing:
+                moved = False
+                for x, y in ((a, b), (b, a)):
+                    moved = self._pass_on(x, y, reading, writing, out) or moved
+                if not moved:
+                    select.select(list(reading), [s for s in writing if out[s]], [], 0.05 if self.tls else 20)
+
+    @staticmethod
+    def _pass_on(x, y, reading, writing, out):
+        """What x has said, to y. True: something moved."""
+        moved = False
+        if x in reading and len(out[y]) < 1 << 18:
             try:
-                while data := x.recv(65536):
-                    y.sendall(data)
-                y.shutdown(socket.SHUT_WR)
-            except OSError:
-                for s in (x, y):
-                    try:
-                        s.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        pass
-        back = threading.Thread(target=one, args=(b, a), daemon=True)
-        back.start()
-        one(a, b)
-        back.join(20)
-        b.close()
+                data = x.recv(65536)
+                moved = True
+                out[y] += data
+                if not data:
+                    reading.discard(x)
+            except WOULD_BLOCK:
+                pass
+        if out[y]:
+            try:
+                n = y.send(out[y])
+                moved = moved or n > 0
+                out[y] = out[y][n:]
+            except WOULD_BLOCK:
+                pass
+        if x not in reading and y in writing and not out[y]:
+            writing.discard(y)
+            if isinstance(y, ssl.SSLSocket):
+                try:
+                    y.unwrap()
+                except (ssl.SSLError, OSError):
+                    pass  # said, and theirs is not there yet
+            socket.socket.shutdown(y, socket.SHUT_WR)
+            moved = True
+        return moved
 
     def _socks5(self, conn, _):
         methods = self._exactly(conn, self._exactly(conn, 1)[0])
