@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from tools import backend as backends  # noqa: E402
 from tools import server  # noqa: E402
+from tools import shared  # noqa: E402
 from tools import sites  # noqa: E402
 from tools.times import SLOW  # noqa: E402
 
@@ -36,24 +37,39 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     starter = item.funcargs.get("hinge") if hasattr(item, "funcargs") else None
     if report.when == "call" and report.failed and starter:
+        starter.failed = True
         for h in starter.started:
             report.sections.append((f"{h.dir}", h.log[-4000:] + h.read("stderr")[-4000:]))
 
 
+def shares_servers(request):
+    return request.node.get_closest_marker("shared_servers")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """The servers that the cases of a module share (tools/shared.py)."""
+    p = shared.Pool()
+    yield p
+    p.close()
+
+
 @pytest.fixture
-def hinge():
+def hinge(request, pool):
     """A starter of servers. Each one is stopped at the end, must exit with 0, and must have left a clean log."""
-    starter = server.Starter()
+    starter = shared.SharingStarter(pool, request.node.nodeid) if shares_servers(request) else server.Starter()
     yield starter
     starter.finish()
 
 
 @pytest.fixture
-def backend():
+def backend(request, pool):
     """backend(script, ...) starts a scripted backend; without a script it is the echo, which answers JSON. process=True: in a process of its own."""
     started = []
 
     def start(*args, process=False, **kwargs):
+        if shares_servers(request) and not process:
+            kwargs.setdefault("port", pool.backend_port(len(started)))
         started.append((backends.BackendProcess if process else backends.Backend)(*args, **kwargs))
         return started[-1]
 

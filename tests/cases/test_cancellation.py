@@ -9,6 +9,8 @@ import pytest
 from tools.backend import echo
 from tools.wire import Ended, answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 GET = lines("GET /cut HTTP/1.1", "Host: a")
 POST = lines("POST /cut HTTP/1.1", "Host: a", "Content-Length: 100000")
 CHUNKED = lines("POST /cut HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")

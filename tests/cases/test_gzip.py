@@ -15,6 +15,8 @@ from tools.beside import both, both_proxies, needs_nginx
 from tools.times import PATIENCE
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 TEXT = b"".join(b"line %d of a text that is worth compressing\n" % i for i in range(300))
 ON = "gzip on; gzip_http_version 1.0; gzip_types text/plain;"
 ASK = "Accept-Encoding: gzip"

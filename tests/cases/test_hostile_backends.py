@@ -11,6 +11,8 @@ from tools.backend import echo, says
 from tools.verdict import assert_honest_request_is_alone
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 GET = lines("GET /first HTTP/1.1", "Host: a")
 POISON = answer(b"poison", "X-Poison: yes")
 

@@ -6,6 +6,8 @@ import pytest
 from tools.verdict import SMUGGLED, assert_forwarded, assert_refused
 from tools.wire import chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 HEAD = lines("POST /victim HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
 LAST = b"0\r\n\r\n"
 

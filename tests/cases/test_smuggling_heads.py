@@ -7,6 +7,8 @@ import pytest
 from tools.verdict import SMUGGLED, assert_forwarded, assert_honest_request_is_alone, assert_refused
 from tools.wire import chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def post(*fields, body=b""):
     return lines("POST /victim HTTP/1.1", "Host: a", *fields) + body

@@ -10,7 +10,7 @@ needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx"
 
 def both(hinge, text, **names):
     """Starts hinge and nginx with the same inside of an http block; gives (hinge, nginx)."""
-    return hinge.http(text, **names), hinge.prepare_http(text, binary=NGINX, **names).start()
+    return hinge.http(text, **names), hinge.http(text, binary=NGINX, **names)
 
 
 def both_proxies(hinge, origin, text="", **names):

@@ -15,7 +15,7 @@ FIRST, BLOCK, BLOCKS = 10000, 200, 110
 
 class _Block:
     def __init__(self):
-        self.next = 0
+        self.next, self.kept = 0, set()
         folder = os.path.join(tempfile.gettempdir(), "hinge-test-ports")
         os.makedirs(folder, mode=0o777, exist_ok=True)
         for number in random.sample(range(BLOCKS), BLOCKS):
@@ -33,7 +33,7 @@ class _Block:
         for _ in range(BLOCK):
             port = self.first + self.next
             self.next = (self.next + 1) % BLOCK
-            if is_free(port):
+            if port not in self.kept and is_free(port):
                 return port
         raise RuntimeError("no free port left in the block")
 
@@ -52,9 +52,12 @@ def is_free(port):
 _block = None
 
 
-def free_port():
-    """A TCP port free on every IPv4 loopback address; not given out again until the whole block was walked through."""
+def free_port(keep=False):
+    """A TCP port free on every IPv4 loopback address; not given out again until the whole block was walked through, or ever (keep)."""
     global _block
     if _block is None:
         _block = _Block()
-    return _block.take()
+    port = _block.take()
+    if keep:
+        _block.kept.add(port)
+    return port

@@ -52,8 +52,11 @@ class Hinge:
         self.dir.chmod(0o755)  # the engine gives up root and must still reach its own files
         self.names, self.ports, self.allowed = names, {}, []
         self.process, self.exit_code = None, None
+        self.altered = False  # this case did more than ask (tools/shared.py)
+        self.earlier = {}  # bytes that files already had when the case began
         self.conf = ["-c", "nginx.conf"]
         self.write("nginx.conf", text)
+        self.altered = False
 
     # -- files
 
@@ -74,6 +77,7 @@ class Hinge:
         return text
 
     def write(self, name, text, **more):
+        self.altered = True
         path = self.dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
@@ -86,7 +90,7 @@ class Hinge:
 
     def read(self, name):
         path = self.dir / name
-        return path.read_text(errors="replace") if path.exists() else ""
+        return path.read_bytes()[self.earlier.get(name, 0):].decode(errors="replace") if path.exists() else ""
 
     def wait_lines(self, name, n=1):
         """The lines of a log once there are n of them: logs may be written after the answer, and a line is one when it has its end."""
@@ -110,6 +114,7 @@ class Hinge:
 
     def run(self, *args, check=None):
         """Runs the binary beside the server (-t, -s reload, ...) to its end; stdout and stderr are in the result."""
+        self.altered = self.altered or "-s" in args
         done = subprocess.run(self.command(*args), capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
         assert not SANITIZERS.search(done.stdout + done.stderr), done.stderr
         if check is not None:
@@ -160,6 +165,7 @@ class Hinge:
         return total
 
     def signal(self, number):
+        self.altered = True
         os.kill(self.pid, number)
         return self
 
@@ -187,11 +193,18 @@ class Hinge:
 
     def allow(self, pattern):
         """This case causes such an alert or emergency on purpose."""
+        self.altered = True
         self.allowed.append(pattern)
+        return self
+
+    def begin_case(self):
+        """A server that has served other cases starts with empty logs, as far as the new one can see."""
+        self.earlier = {path.name: path.stat().st_size for path in self.dir.iterdir() if path.name == "stderr" or path.suffix == ".log"}
         return self
 
     def finish(self):
         """Ends the server if it still runs, and judges it. The directory goes only when all is well."""
+        self.earlier = {}
         if self.process:
             if self.process.poll() is None:
                 self.terminate()
@@ -201,11 +214,15 @@ class Hinge:
                 self._kill_what_is_left()
                 self.stderr.close()
             assert code == 0, f"exit code {code}\n{self.read('stderr')}\n{self.log}"
-        signs = BAD_SIGNS if self.process else SANITIZERS  # a file that is only tested may well be an emergency
-        bad = [line for name in ("error.log", "stderr") for line in self.read(name).splitlines()
-               if signs.search(line) and not any(re.search(a, line) for a in self.allowed)]
+        bad = self.alarms()
         assert not bad, f"in {self.dir}:\n" + "\n".join(bad) + "\n" + self.read("stderr")[-8000:]
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def alarms(self):
+        """What it wrote that must not be there."""
+        signs = BAD_SIGNS if self.process else SANITIZERS  # a file that is only tested may well be an emergency
+        return [line for name in ("error.log", "stderr") for line in self.read(name).splitlines()
+                if signs.search(line) and not any(re.search(a, line) for a in self.allowed)]
 
     def _kill_what_is_left(self):
         """A server that did not obey: its children first, for nobody would know them afterwards."""
@@ -242,7 +259,7 @@ class Starter:
     """Starts servers from ever shorter descriptions, and finishes them all."""
 
     def __init__(self):
-        self.started = []
+        self.started, self.failed = [], False
 
     def prepare(self, text, **names):
         """A whole configuration file; not started."""
@@ -259,7 +276,7 @@ class Starter:
 
     def http(self, text, **names):
         """The inside of an http block."""
-        return self.prepare_http(text, **names).start()
+        return self.raw(HTTP, inside=text, **names)
 
     def prepare_squid(self, text, **names):
         """A squid.conf for --squid; not started."""
@@ -293,11 +310,14 @@ class Starter:
                 }
             }""", origin=origin, **names)
 
+    def end(self, h):
+        h.finish()
+
     def finish(self):
         failures = []
         for h in self.started:
             try:
-                h.finish()
+                self.end(h)
             except AssertionError as e:
                 failures.append(str(e))
         assert not failures, "\n".join(failures)
