@@ -7,11 +7,15 @@ import subprocess
 
 import pytest
 
+from tools.certs import certificate
 from tools.h2 import H2
 from tools.times import PATIENCE
 from tools.wire import answer, lines
 
-CERT = "ssl_certificate cert.pem; ssl_certificate_key key.pem;"
+pytestmark = pytest.mark.shared_servers
+
+CERT = "%%certificate%%"
+LOG = "log_format l '$request_method|$status|$body_bytes_sent|$upstream_status'; access_log access.log l;"
 CLIENTS = {  # what the listener says, the server, curl, and the scheme
     "h1": ("", "", ["--http1.1"], "http"),
     "h2": ("", "http2 on;", ["--http2-prior-knowledge"], "http"),
@@ -26,35 +30,25 @@ BACKENDS = {  # what the location says, and the second server's listener
 }
 
 
-def certificate(directory):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
-                    "/CN=localhost", "-keyout", directory / "key.pem", "-out", directory / "cert.pem"], check=True, capture_output=True)
-
-
 class Pair:
     def __init__(self, hinge, backend, client, back):
         self.starter, self.start_backend, self.client, self.back = hinge, backend, client, back
 
-    def __call__(self, script=None, location="", server=""):
+    def __call__(self, script=None, location="", server="", access_log="access_log off;"):
         self.origin = to = self.start_backend(script) if script else self.start_backend()
         own_back, second_listen = BACKENDS[self.back]
         if second_listen is not None:
             http2 = "http2 on; " if "h2" in self.back else ""
-            second = self.starter.prepare_http("server { listen %%port%% " + second_listen + "; " + (CERT if second_listen else "") + http2 +
-                                               "client_max_body_size 100m; location / { proxy_request_buffering off; proxy_pass_trailers on; "
-                                               "add_header X-Spoken $server_protocol always; "
-                                               "proxy_pass http://%%origin%%; proxy_set_header Host $host; } }", origin=to)
-            if second_listen:
-                certificate(second.dir)
-            second.start()
+            second = self.starter.http("server { listen %%port%% " + second_listen + "; " + (CERT if second_listen else "") + http2 +
+                                       "client_max_body_size 100m; location / { proxy_request_buffering off; proxy_pass_trailers on; "
+                                       "add_header X-Spoken $server_protocol always; "
+                                       "proxy_pass http://%%origin%%; proxy_set_header Host $host; } }",
+                                       origin=to, certificate=certificate("localhost").lines)
             to = "127.0.0.1:%d" % second.ports["port"]
         listen, own, _, _ = CLIENTS[self.client]
-        self.h = self.starter.prepare_http("server { listen %%port%% " + listen + "; " + own + server + " location / { proxy_pass " + ("https" if second_listen else "http") + "://%%to%%; "
-                                   "proxy_set_header Host $host; " + own_back + location + " } }", to=to,
-                                   access_log="log_format l '$request_method|$status|$body_bytes_sent|$upstream_status'; access_log access.log l;")
-        if listen:
-            certificate(self.h.dir)
-        self.h.start()
+        self.h = self.starter.http("server { listen %%port%% " + listen + "; " + own + server + " location / { proxy_pass " +
+                                   ("https" if second_listen else "http") + "://%%to%%; proxy_set_header Host $host; " + own_back + location +
+                                   " } }", to=to, certificate=certificate("localhost").lines, access_log=access_log)
         return self
 
     def curl(self, target="/", *args, data=None):
@@ -69,7 +63,14 @@ class Pair:
         return int(head.split(b" ")[1]) if head else 0, head.lower(), body
 
 
-@pytest.fixture(params=[(c, b) for c in CLIENTS for b in BACKENDS], ids=lambda p: "-".join(p))
+def pairs():
+    """Every pair; its cases run one after the other in one process of the test run, so that they can share servers."""
+    for names in ((c, b) for c in CLIENTS for b in BACKENDS):
+        name = "-".join(names)
+        yield pytest.param(names, id=name, marks=pytest.mark.xdist_group(f"pair {name}"))
+
+
+@pytest.fixture(params=pairs())
 def pair(request, hinge, backend):
     return Pair(hinge, backend, *request.param)
 
@@ -257,6 +258,6 @@ class TestAnswers:
             assert b"x-spoken: http/" + (b"2.0" if "h2" in p.back else b"1.") in head
 
     def test_log(self, pair):
-        p = pair(serve(answer(b"12345")))
+        p = pair(serve(answer(b"12345")), access_log=LOG)
         p.curl("/")
         assert p.h.wait_lines("access.log")[0] == "GET|200|5|200"
