@@ -11,17 +11,16 @@
  * that no parent takes is written, or it is refused, because what must not be seen in DNS or by the target's network is
  * what parents are for.
  */
-#include <limits.h>
 #include <stddef.h>
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "conf/units.h"
 #include "proxy/balance/balance.h"
 #include "proxy/forward_block.h"
 #include "proxy/forward_rules.h"
 #include "proxy/http_block.h"
 #include "proxy/parent.h"
+#include "proxy/server_line.h"
 
 /* SCOPE_UPSTREAM */
 struct parent_block {
@@ -32,39 +31,6 @@ struct parent_block {
 };
 
 /* ---- parent ---- */
-
-static bool parameter(slice arg, slice name, slice *value)
-{
-    *value = slice_from(arg, name.n);
-    return slice_starts(arg, name);
-}
-
-static bool number(slice value, uint64_t min, uint32_t *out)
-{
-    uint64_t v;
-    if (slice_to_u64(value, &v) != OK || v < min || v > INT_MAX)
-        return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
-static bool server_parameter(slice arg, struct peer *p)
-{
-    uint64_t sec;
-    slice v;
-    if (slice_eq(arg, SLICE("backup")))
-        return p->backup = true;
-    if (slice_eq(arg, SLICE("down")))
-        return p->down = true;
-    if (parameter(arg, SLICE("weight="), &v))
-        return number(v, 1, &p->weight);
-    if (parameter(arg, SLICE("max_fails="), &v))
-        return number(v, 0, &p->max_fails);
-    if (!parameter(arg, SLICE("fail_timeout="), &v) || conf_sec(v, &sec) != OK || sec > INT_MAX)
-        return false;
-    p->fail_timeout = sec * 1000;
-    return true;
-}
 
 static bool is_url(slice s)
 {
@@ -81,11 +47,11 @@ static int set_server(struct conf_ctx *cf, const struct conf_node *node, void *c
     int rc;
     if (!m || !c || !(c->hops = arena_new_n(cf->arena, struct hop, PARENT_HOPS)))
         return ERR_NOMEM;
-    *m = (struct member){ .node = node, .chain = c, .peer = { .weight = 1, .max_fails = 1, .fail_timeout = 10000 } };
+    *m = (struct member){ .node = node, .chain = c, .peer = server_line_peer(SLICE_NONE) };
     for (uint32_t i = 0; i < node->nargs; i++) {
         slice arg = node->args[i].text;
         if (!is_url(arg)) {
-            if (!server_parameter(arg, &m->peer))
+            if (server_line_is_max_conns(arg) || server_line_parameter(arg, &m->peer) != OK)
                 return conf_error(cf, node, (int)i, "invalid parameter \"%.*s\"", SLICE_FMT(arg));
             continue;
         }

@@ -16,8 +16,8 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "conf/generation.h"
-#include "conf/units.h"
 #include "proxy/balance/balance.h"
+#include "proxy/server_line.h"
 #include "proxy/upstream_live.h"
 
 enum { KEEPALIVE_DEFAULT = 16384, REQUESTS_DEFAULT = 1000, TIMEOUT_DEFAULT = 60000, TIME_DEFAULT = 3600000 };
@@ -256,9 +256,7 @@ int upstream_for(struct conf_ctx *cf, const struct conf_node *node, const struct
                                .keepalive_requests = REQUESTS_DEFAULT,
                                .keepalive_timeout = TIMEOUT_DEFAULT,
                                .keepalive_time = TIME_DEFAULT };
-    struct decl d = { .node = node,
-                      .at = *e,
-                      .peer = { .server = e->text, .weight = 1, .max_fails = 1, .fail_timeout = 10000 } };
+    struct decl d = { .node = node, .at = *e, .peer = server_line_peer(e->text) };
     int rc = upstream_build(cf, made, &d);
     if (rc == OK)
         rc = upstream_register(cf, key, made);
@@ -282,13 +280,10 @@ const struct upstream *upstream_of_addresses(struct arena *a, slice name, const 
     for (uint32_t i = 0; i < n; i++) {
         char text[ADDR_TEXT_MAX];
         struct peer *p = &peers[i];
-        *p = (struct peer){ .addr = v[i],
-                            .server = name,
-                            .weight = 1,
-                            .max_fails = 1,
-                            .fail_timeout = 10000,
-                            .alone = n == 1,
-                            .state = &states[i] };
+        *p = server_line_peer(name);
+        p->addr = v[i];
+        p->alone = n == 1;
+        p->state = &states[i];
         if (!arena_dup(a, slice_of(text, addr_text(text, &v[i])), &p->text))
             return NULL;
         p->pool_key = hash_bytes(p->text, false);
@@ -311,51 +306,6 @@ const struct upstream *upstream_of_addresses(struct arena *a, slice name, const 
 
 /* ---- directives ---- */
 
-/* "name=VALUE": the value, when the argument begins so. */
-static bool parameter(slice arg, slice name, slice *value)
-{
-    if (!slice_starts(arg, name))
-        return false;
-    *value = slice_from(arg, name.n);
-    return true;
-}
-
-static bool number(slice value, uint64_t min, uint32_t *out)
-{
-    uint64_t v;
-    if (slice_to_u64(value, &v) != OK || v < min || v > INT_MAX)
-        return false;
-    *out = (uint32_t)v;
-    return true;
-}
-
-static int server_parameter(slice arg, struct peer *p)
-{
-    slice v;
-    if (slice_eq(arg, SLICE("backup"))) {
-        p->backup = true;
-        return OK;
-    }
-    if (slice_eq(arg, SLICE("down"))) {
-        p->down = true;
-        return OK;
-    }
-    if (parameter(arg, SLICE("weight="), &v))
-        return number(v, 1, &p->weight) ? OK : ERR_SYNTAX;
-    if (parameter(arg, SLICE("max_conns="), &v))
-        return number(v, 0, &p->max_conns) ? OK : ERR_SYNTAX;
-    if (parameter(arg, SLICE("max_fails="), &v))
-        return number(v, 0, &p->max_fails) ? OK : ERR_SYNTAX;
-    if (parameter(arg, SLICE("fail_timeout="), &v)) {
-        uint64_t sec;
-        if (conf_sec(v, &sec) != OK || sec > INT_MAX)
-            return ERR_SYNTAX;
-        p->fail_timeout = sec * 1000;
-        return OK;
-    }
-    return ERR_SYNTAX;
-}
-
 static int set_server(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     struct upstream_conf *c = conf;
@@ -364,13 +314,13 @@ static int set_server(struct conf_ctx *cf, const struct conf_node *node, void *c
         return ERR_NOMEM;
     const char *why;
     d->node = node;
-    d->peer = (struct peer){ .server = node->args[0].text, .weight = 1, .max_fails = 1, .fail_timeout = 10000 };
+    d->peer = server_line_peer(node->args[0].text);
     if (endpoint_parse(node->args[0].text, 80, &d->at, &why) != OK)
         return conf_error(cf, node, 0, "%s in upstream \"%.*s\"", why, SLICE_FMT(node->args[0].text));
     for (uint32_t i = 1; i < node->nargs; i++) {
         if (slice_eq(node->args[i].text, SLICE("resolve")))
             d->resolve = !d->at.literal; /* an address needs none */
-        else if (server_parameter(node->args[i].text, &d->peer) != OK)
+        else if (server_line_parameter(node->args[i].text, &d->peer) != OK)
             return conf_error(cf, node, (int)i, "invalid parameter \"%.*s\"", SLICE_FMT(node->args[i].text));
     }
     if (!c->last)
