@@ -67,7 +67,7 @@ void h1_server_release(struct h1_server *s)
 {
     struct worker *w = s->c.w;
     assert(!s->c.end.x);
-    if (s->state == SERVER_EXCHANGE || s->state == SERVER_DRAIN || s->state == SERVER_LINGER)
+    if (s->state >= SERVER_EXCHANGE && s->state <= SERVER_LINGER)
         worker_gauge_add(&w->writing, -1);
     head_over(s);
     s->state = SERVER_CLOSED;

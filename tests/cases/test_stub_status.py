@@ -58,6 +58,26 @@ def test_a_request_that_waits_for_its_backend_is_writing(hinge, backend):
         assert "Writing: 2 Waiting: 0" in h.get("/status").body.decode()
 
 
+@pytest.mark.parametrize("end", ["close", "half_close"])
+def test_a_tunnel_is_writing_until_it_ends(hinge, backend, end):
+    def switch(conn):
+        if conn.head():
+            conn.send(lines("HTTP/1.1 101 Yes", "Connection: upgrade", "Upgrade: foo"))
+            conn.reader.to_the_end()
+    h = hinge.server("location / { proxy_pass http://%%origin%%; proxy_set_header Upgrade foo; proxy_set_header Connection upgrade; } "
+                     "location = /status { stub_status; }", origin=backend(switch))
+
+    def says(what):
+        return what in h.get("/status").body.decode()
+    with h.connect() as c:
+        assert c.ask(lines("GET / HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: foo")).status == 101
+        assert says("Writing: 2 Waiting: 0")
+        if end == "half_close":
+            c.half_close()
+            c.assert_closed()
+    wait_until(lambda: says("Writing: 1 Waiting: 0"), "the tunnel is over")
+
+
 def test_requests_are_counted(site):
     h, status = site
     before = status()
