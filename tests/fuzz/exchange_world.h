@@ -1,6 +1,7 @@
 /*
- * The world of fuzz_exchange.c and fuzz_tunnel.c above the wires: what the program is made of, and two configurations
- * to switch between. One worker, wired by hand.
+ * The world above the wires of all fuzzers of whole connections (fuzz_exchange.c, fuzz_tunnel.c, fuzz_chain.c,
+ * fuzz_socks_server.c, fuzz_h2_*.c): what the program is made of, two configurations to switch between, and one worker
+ * with its beginning, turns and end. What is said over the wires, and what must hold of it, is each fuzzer's own.
  */
 #ifndef TESTS_FUZZ_EXCHANGE_WORLD_H
 #define TESTS_FUZZ_EXCHANGE_WORLD_H
@@ -17,12 +18,14 @@
 #include "conf/generation.h"
 #include "h1/conn.h"
 #include "h1/server.h"
+#include "h2/client.h"
+#include "h2/server.h"
 #include "loop/job_pool.h"
 #include "net/listen.h"
 #include "proxy/policy.h"
-#include "proxy/pool.h"
 #include "proxy/run.h"
 #include "proxy/upstream.h"
+#include "socks/server.h"
 
 /* ---- what the program is made of, and a probe that counts how exchanges end ---- */
 
@@ -206,12 +209,202 @@ static inline void do_all_jobs(void)
     }
 }
 
+/* ---- the worker ---- */
+
+/* In the order of app/features.def: the rooms that connections live in. None of the others is used. */
+static const struct room_hooks *const world_rooms[] = { &files_room, &h1_room,    &h2_room,
+                                                        &socks_room, &proxy_room, &gzip_room };
+
+/* Each fuzzer's own: world_turn, and then what must hold whenever nothing is under way. */
+static void turn(void);
+
+static void (*world_began)(struct exchange *x); /* a fuzzer's, or NULL: an exchange is run for the first time */
+static void (*real_run)(struct exchange *x);
+
+static void watched_run(struct exchange *x)
+{
+    if (!x->slots[SLOT_BEGUN]) {
+        x->slots[SLOT_BEGUN] = x;
+        begun++;
+        if (world_began)
+            world_began(x);
+    }
+    real_run(x);
+}
+
+/* What is the same for all runs. */
+static void world_once(void)
+{
+    static bool done;
+    if (done)
+        return;
+    done = true;
+    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
+    sim_reset();
+    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
+    load(0);
+    load(1);
+    log_main_set(&gens[0]->log);
+    run_init();
+    real_run = exchange_run;
+    exchange_run = watched_run;
+}
+
+/* The generation k is the current one, as after a reload; the other's connections go on. */
+static void world_take(unsigned k)
+{
+    bool first = !w.gen;
+    w.gen = &refs[k];
+    refs[k].current = true;
+    for (size_t i = 0; i < array_len(listeners); i++)
+        listeners[i].conf = listeners[i].key.n ? h1_room.listener_conf(gens[k], listeners[i].key) : NULL;
+    for (size_t i = 0; i < array_len(world_rooms) && !first; i++) {
+        if (world_rooms[i]->gen_changed)
+            world_rooms[i]->gen_changed(&w);
+    }
+    refs[1 - k].current = false;
+}
+
+static void world_drain(void)
+{
+    if (w.draining)
+        return;
+    w.draining = true;
+    for (size_t i = 0; i < array_len(world_rooms); i++) {
+        if (world_rooms[i]->drain)
+            world_rooms[i]->drain(&w);
+    }
+}
+
+static void world_cut(struct gen_ref *r)
+{
+    for (size_t i = 0; i < array_len(world_rooms); i++) {
+        if (world_rooms[i]->cut)
+            world_rooms[i]->cut(&w, r);
+    }
+}
+
+/* What may happen to a worker at any time, whoever talks. Only the first of these leaves connections alone. */
+static inline void world_rare(uint8_t what, uint8_t arg)
+{
+    switch (what % 5) {
+    case 0:
+        world_take(w.gen == &refs[0] ? 1 : 0);
+        return;
+    case 1:
+        world_drain();
+        return;
+    case 2:
+        w.budget.limit = (size_t)(arg + 1) * 700;
+        return;
+    case 3:
+        world_cut(&refs[arg & 1]);
+        return;
+    case 4:
+        sim_now += (uint64_t)arg * 1000;
+        return;
+    }
+}
+
+/* A socket for one more client, or NULL: nobody is accepted any more, or the others are for backends. */
+static inline struct sim_sock *world_client(void)
+{
+    return w.draining || sim_count > SIM_SOCKS / 3 ? NULL : sim_new(false);
+}
+
+static inline void world_accept(struct sim_sock *s, struct listener *l, slice from)
+{
+    struct addr peer;
+    addr_parse_ip(from, 1234, &peer);
+    h1_room.accept(&w, l, SIM_FD + sim_number(s), &peer);
+    loop_drain(&w.loop);
+}
+
+/* Until nothing happens by itself any more; `jobs`: those of the pool are done at once. */
+static void world_turn(bool jobs)
+{
+    int n = 0;
+    do
+        loop_turn(&w.loop, 0);
+    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head || (jobs && do_job(0))));
+    CHECK(n < 5000, "the loop spins");
+}
+
+static bool world_free(void)
+{
+    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.h2->servers.live == 0 &&
+           w.h2->clients.live == 0 && w.h2->streams.live == 0 && w.socks->servers.live == 0 && w.pages.live == 0;
+}
+
+/* The byte i of the stream that client `number` sends through a tunnel, or its backend. */
+static inline char stream_byte(int number, bool backend, size_t i)
+{
+    return (char)(number * 37 + (backend ? 101 : 0) + (int)(i * 7 + (i >> 8) * 13 + (i >> 16) * 5));
+}
+
 static inline void forget_failures(const struct peer_set *set)
 {
     for (uint32_t k = 0; k < set->n; k++)
         memset(set->peers[k].state, 0, sizeof(*set->peers[k].state));
     if (set->cursor)
         *set->cursor = 0;
+}
+
+static void world_begin(void)
+{
+    static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
+    world_once();
+    sim_reset();
+    begun = ended = 0;
+    memset(&w, 0, sizeof(w));
+    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
+    w.loop.owner = &w;
+    slab_init(&w.pages, EXCHANGE_PAGE, 1);
+    w.budget.limit = 64 << 20;
+    w.max_connections = 1000;
+    job_pool_set(0, JOB_QUEUE);
+    for (size_t i = 0; i < array_len(world_rooms); i++)
+        CHECK(!world_rooms[i]->init || world_rooms[i]->init(&w) == OK, "out of memory");
+    world_take(0);
+    for (size_t i = 0; i < array_len(names); i++) {
+        const struct upstream *u = upstream_find(gens[0], names[i]);
+        forget_failures(&u->primary);
+        forget_failures(&u->backup);
+    }
+}
+
+/* Time passes, `ms` at once, until all that a deadline ends has ended. */
+static void world_wait(uint64_t ms)
+{
+    for (unsigned i = 0; i < 4000 && !world_free(); i++) {
+        sim_now += ms;
+        turn();
+    }
+    loop_reap_now(&w.loop);
+}
+
+static void world_check_free(void)
+{
+    CHECK(world_free(), "%llu connections, %zu clients, %zu backends, %zu streams, %zu exchanges are left",
+          (unsigned long long)w.connections, w.h1->servers.live, w.h1->clients.live, w.h2->streams.live, w.pages.live);
+    CHECK(w.reading == 0 && w.writing == 0, "%llu are read, %llu written", (unsigned long long)w.reading,
+          (unsigned long long)w.writing);
+    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
+    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
+    CHECK(refs[0].users == 0 && refs[1].users == 0, "generations are held");
+}
+
+static void world_end(void)
+{
+    for (size_t i = array_len(world_rooms); i-- > 0;) {
+        if (world_rooms[i]->done)
+            world_rooms[i]->done(&w);
+    }
+    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
+    CHECK(w.loop.jobs == 0, "%zu jobs are left", w.loop.jobs);
+    loop_done(&w.loop);
+    scratch_done(&w.scratch);
+    slab_done(&w.pages);
 }
 
 #endif

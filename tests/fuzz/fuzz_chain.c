@@ -26,20 +26,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void (*real_run)(struct exchange *x);
 static unsigned way;
 static bool tunnel;
 
 static const char early[] = "EARLY-BYTES";
-
-static void watched_run(struct exchange *x)
-{
-    if (!x->slots[SLOT_BEGUN]) {
-        x->slots[SLOT_BEGUN] = x;
-        begun++;
-    }
-    real_run(x);
-}
 
 /* ---- what must hold ---- */
 
@@ -76,11 +66,7 @@ static void check(void)
 
 static void turn(void)
 {
-    int n = 0;
-    do
-        loop_turn(&w.loop, 0);
-    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
-    CHECK(n < 5000, "the loop spins");
+    world_turn(true);
     check();
 }
 
@@ -119,12 +105,9 @@ static bool can_send(const struct sim_sock *s)
 
 static void open_client(void)
 {
-    struct addr peer;
     char text[160];
     struct sim_sock *s = sim_new(false);
-    addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
-    h1_room.accept(&w, &listeners[0], SIM_FD + sim_number(s), &peer);
-    loop_drain(&w.loop);
+    world_accept(s, &listeners[0], SLICE("127.0.0.1"));
     int n = tunnel
                 ? snprintf(text, sizeof(text), "CONNECT x.test:%u HTTP/1.1\r\nHost: x.test:%u\r\n\r\n", way, way)
                 : snprintf(text, sizeof(text), "GET http://x.test:%u/ HTTP/1.1\r\nHost: x.test:%u\r\n\r\n", way, way);
@@ -178,27 +161,9 @@ static size_t one_op(const uint8_t *p, size_t n)
 
 /* ---- the world ---- */
 
-static bool all_free(void)
-{
-    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.pages.live == 0;
-}
-
 static void begin(void)
 {
-    sim_reset();
-    begun = ended = 0;
-    memset(&w, 0, sizeof(w));
-    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
-    w.loop.owner = &w;
-    slab_init(&w.pages, EXCHANGE_PAGE, 1);
-    w.budget.limit = 64 << 20;
-    w.max_connections = 1000;
-    CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
-    w.gen = &refs[0];
-    refs[0].current = true;
-    refs[1].current = false;
-    listeners[0].conf = h1_room.listener_conf(gens[0], listeners[0].key);
-    proxy_worker_gen_changed(&w);
+    world_begin();
     const struct listener_conf *l = listeners[0].conf;
     const struct parent_conf *c = conf_get(l->default_server->base->conf, &parent_feature);
     for (const struct parent *p = c->routes->parents; p; p = p->next) {
@@ -209,47 +174,17 @@ static void begin(void)
 
 static void end(void)
 {
-    for (unsigned i = 0; i < 300 && !all_free(); i++) {
-        sim_now += 20000;
-        turn();
-    }
+    world_wait(20000);
+    proxy_room.drain(&w);
     loop_reap_now(&w.loop);
-    proxy_worker_drain(&w);
-    loop_reap_now(&w.loop);
-    CHECK(all_free(), "%llu connections, %zu exchanges are left", (unsigned long long)w.connections, w.pages.live);
-    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
-    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
-    CHECK(refs[0].users == 0, "a generation is held");
-    proxy_worker_done(&w);
-    h1_worker_done(&w);
-    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
-    loop_done(&w.loop);
-    scratch_done(&w.scratch);
-    slab_done(&w.pages);
-}
-
-static void once(void)
-{
-    static bool done;
-    if (done)
-        return;
-    done = true;
-    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
-    sim_reset();
-    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
-    load(0);
-    load(1);
-    log_main_set(&gens[0]->log);
-    run_init();
-    real_run = exchange_run;
-    exchange_run = watched_run;
+    world_check_free();
+    world_end();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1 || size > 2000)
         return 0;
-    once();
     way = 1 + data[0] % 6;
     tunnel = data[0] & 0x80;
     begin();

@@ -80,7 +80,6 @@ static struct made_request requests[MADE_MAX];
 static struct made_answer answers[MADE_MAX + FILES];
 static unsigned nrequests, nanswers;
 static struct player players[SIM_SOCKS];
-static void (*real_run)(struct exchange *x);
 static bool raw_clients, raw_backends, fault;
 static bool jobs_wait; /* for the script: else each is done at once */
 
@@ -91,21 +90,14 @@ static int number_of(const struct exchange *x)
     return f && f->value.n < 5 && slice_to_u64(f->value, &v) == OK ? (int)v : -1;
 }
 
-static void watched_run(struct exchange *x)
+static void note_exchange(struct exchange *x)
 {
-    if (!x->slots[SLOT_BEGUN]) {
-        struct player *p = &players[x->client->fd - SIM_FD];
-        x->slots[SLOT_BEGUN] = x;
-        begun++;
-        if (x->parent) { /* of no client */
-            real_run(x);
-            return;
-        }
-        CHECK(p->n < PER_SOCK, "too many exchanges for the test");
-        p->numbers[p->n] = number_of(x);
-        p->heads[p->n++] = x->req.method == METHOD_HEAD;
-    }
-    real_run(x);
+    struct player *p = &players[x->client->fd - SIM_FD];
+    if (x->parent) /* of no client */
+        return;
+    CHECK(p->n < PER_SOCK, "too many exchanges for the test");
+    p->numbers[p->n] = number_of(x);
+    p->heads[p->n++] = x->req.method == METHOD_HEAD;
 }
 
 static slice unread_out(unsigned i, size_t at)
@@ -277,11 +269,7 @@ static void deliver_all(void)
 
 static void turn(void)
 {
-    int n = 0;
-    do
-        loop_turn(&w.loop, 0);
-    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head || (!jobs_wait && do_job(0))));
-    CHECK(n < 5000, "the loop spins");
+    world_turn(!jobs_wait);
 }
 
 static void pass_time(uint64_t ms)
@@ -290,42 +278,13 @@ static void pass_time(uint64_t ms)
     turn();
 }
 
-static void take_generation(unsigned k)
-{
-    unsigned old = 1 - k;
-    if (w.gen == &refs[k] || w.draining)
-        return;
-    refs[k].current = true;
-    w.gen = &refs[k];
-    for (unsigned i = 0; i < 2; i++)
-        listeners[i].conf = h1_room.listener_conf(gens[k], listeners[i].key);
-    proxy_worker_gen_changed(&w);
-    files_room.gen_changed(&w);
-    refs[old].current = false;
-}
-
-static void drain(void)
-{
-    if (w.draining)
-        return;
-    fault = w.draining = true;
-    h1_worker_drain(&w);
-    proxy_worker_drain(&w);
-}
-
 static void open_client(uint8_t how)
 {
     struct listener *l = &listeners[how & 1];
-    struct addr peer;
     struct sim_sock *s = !l->conf || w.draining ? NULL : sim_new(false);
     if (!s)
         return;
-    if (how & 2)
-        addr_parse_ip(SLICE("::1"), 1234, &peer);
-    else
-        addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
-    h1_room.accept(&w, l, SIM_FD + sim_number(s), &peer);
-    loop_drain(&w.loop);
+    world_accept(s, l, how & 2 ? SLICE("::1") : SLICE("127.0.0.1"));
 }
 
 /* ---- the script ---- */
@@ -450,10 +409,12 @@ static void rare_op(struct script *in)
     uint8_t what = next_byte(in), arg;
     switch (what % 5) {
     case 0:
-        take_generation(w.gen == &refs[0] ? 1 : 0);
+        if (!w.draining)
+            world_take(w.gen == &refs[0] ? 1 : 0);
         return;
     case 1:
-        drain();
+        fault = true;
+        world_drain();
         return;
     case 2:
         arg = next_byte(in);
@@ -462,7 +423,7 @@ static void rare_op(struct script *in)
         return;
     case 3:
         fault = true;
-        h1_worker_cut(&w, &refs[what >> 7]);
+        world_cut(&refs[what >> 7]);
         return;
     case 4:
         fault = true; /* descriptors run out */
@@ -602,20 +563,10 @@ static void check_answered(void)
     }
 }
 
-static bool all_free(void)
-{
-    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.pages.live == 0;
-}
-
 static void check_all(void)
 {
     static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
-    CHECK(all_free(), "%llu connections, %zu clients, %zu backends, %zu exchanges are left",
-          (unsigned long long)w.connections, w.h1->servers.live, w.h1->clients.live, w.pages.live);
-    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
-    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
-    CHECK(refs[0].users == 0 && refs[1].users == 0, "generations are held");
-    CHECK(w.loop.timers == 0 || w.h1, "timers are left");
+    world_check_free();
     for (unsigned i = 0; i < sim_count; i++) {
         bool closes;
         CHECK(!sim_socks[i].open, "socket %u is left open", i);
@@ -645,13 +596,12 @@ static void finale(uint8_t how)
             sim_rst(&sim_socks[i], ECONNRESET);
     }
     if (how % 4 == FINALE_STOP) {
-        proxy_worker_done(&w); /* rooms end in reverse order, with whatever is under way */
+        proxy_room.done(&w); /* rooms end in reverse order, with whatever is under way */
         while (!list_empty(&w.h1->connections))
             h1_worker_cut(&w, list_entry(w.h1->connections.next, struct h1_server, link)->gen);
     } else {
         turn();
-        for (unsigned i = 0; i < 2000 && !all_free(); i++)
-            pass_time(1000);
+        world_wait(1000);
     }
     do_all_jobs();
     loop_reap_now(&w.loop);
@@ -685,62 +635,31 @@ static void once(void)
     if (done)
         return;
     done = true;
-    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
-    sim_reset();
     make_files();
     CHECK(inflateInit2(&wire_zip, 15 + 16) == Z_OK, "zlib");
-    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
-    load(0);
-    load(1);
-    log_main_set(&gens[0]->log);
-    run_init();
-    real_run = exchange_run;
-    exchange_run = watched_run;
+    world_began = note_exchange;
 }
 
 static void begin(void)
 {
-    static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
-    sim_reset();
+    once();
+    world_begin();
     for (unsigned i = 0; i < SIM_SOCKS; i++) {
         strb_done(&players[i].todo);
         memset(&players[i], 0, sizeof(players[i]));
         strb_init(&players[i].todo, 0);
     }
-    nrequests = nanswers = begun = ended = 0;
+    nrequests = nanswers = 0;
     for (int i = 0; i < FILES; i++)
         answers[MADE_MAX + i] = (struct made_answer){ .request = -1, .body = file_sizes[i] };
     raw_clients = raw_backends = fault = false;
-    memset(&w, 0, sizeof(w));
-    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
-    w.loop.owner = &w;
-    slab_init(&w.pages, EXCHANGE_PAGE, 1);
-    w.budget.limit = 64 << 20;
-    w.max_connections = 1000;
-    job_pool_set(0, JOB_QUEUE);
-    CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
-    w.gen = NULL;
-    take_generation(0);
-    for (size_t i = 0; i < array_len(names); i++) {
-        const struct upstream *u = upstream_find(gens[0], names[i]);
-        forget_failures(&u->primary);
-        forget_failures(&u->backup);
-    }
 }
 
 static void end(void)
 {
-    proxy_worker_done(&w);
-    h1_worker_done(&w);
     CHECK(!w.files || w.files->files.live <= FILES, "%zu files are held", w.files ? w.files->files.live : 0);
-    files_room.done(&w);
-    gzip_room.done(&w);
-    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
-    CHECK(w.loop.jobs == 0, "%zu jobs are left", w.loop.jobs);
+    world_end();
     CHECK(sim_temporary_files() == 0, "%u temporary files are left", sim_temporary_files());
-    loop_done(&w.loop);
-    scratch_done(&w.scratch);
-    slab_done(&w.pages);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -748,7 +667,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct script in = { data, size };
     if (size > 4096)
         return 0;
-    once();
     begin();
     uint8_t how = next_byte(&in);
     jobs_wait = how & 8;

@@ -162,7 +162,7 @@ static void one_op(uint8_t op, uint8_t who, uint8_t arg, slice more)
     else if (op == OP_TIME)
         sim_now += (uint64_t)arg * 20;
     else if (op == OP_RARE)
-        rare(who, arg);
+        world_rare(who, arg);
     else if (op == OP_CONNECT)
         sim_next_connect = arg % 3;
     if (!sim_count)
@@ -186,7 +186,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 2000)
         return 0;
-    once();
     begin();
     for (; size >= 3; data += 3, size -= 3) {
         one_op(data[0] & 0x7f, data[1], data[2], slice_of((const char *)data + 3, size - 3));

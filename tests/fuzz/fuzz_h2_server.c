@@ -183,7 +183,7 @@ static void one_op(uint8_t op, uint8_t who, uint8_t arg, slice more)
         sim_now += (uint64_t)arg * 20;
         sim_next_connect = who % 3;
     } else if (op % OPS == OP_RARE)
-        rare(who, arg);
+        world_rare(who, arg);
     if (!sim_count)
         return;
     if (op % OPS == OP_END) {
@@ -208,7 +208,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 2000)
         return 0;
-    once();
     begin();
     memset(answered, 0, sizeof(answered));
     greet();

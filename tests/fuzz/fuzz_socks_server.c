@@ -19,8 +19,6 @@
 
 #include "exchange_world.h"
 
-#include "socks/server.h"
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { STREAM_MAX = 300000, FIRST_PORT = 1000, SAY_MAX = 200 };
@@ -38,22 +36,7 @@ struct player {
 };
 
 static struct player players[SIM_SOCKS];
-static void (*real_run)(struct exchange *x);
 static bool fault;
-
-static void watched_run(struct exchange *x)
-{
-    if (!x->slots[SLOT_BEGUN]) {
-        x->slots[SLOT_BEGUN] = x;
-        begun++;
-    }
-    real_run(x);
-}
-
-static char stream_byte(int number, bool backend, size_t i)
-{
-    return (char)(number * 37 + (backend ? 101 : 0) + (int)(i * 7 + (i >> 8) * 13 + (i >> 16) * 5));
-}
 
 /* ---- what is on the wires ---- */
 
@@ -98,11 +81,7 @@ static int backend_of(int number)
 
 static void turn(void)
 {
-    int n = 0;
-    do
-        loop_turn(&w.loop, 0);
-    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
-    CHECK(n < 5000, "the loop spins");
+    world_turn(true);
     for (unsigned i = 0; i < sim_count; i++)
         check_stream(i);
 }
@@ -153,17 +132,14 @@ static void compose(unsigned i, bool asks, uint8_t how)
 
 static void open_client(uint8_t how)
 {
-    struct addr peer;
-    struct sim_sock *s = w.draining || sim_count > SIM_SOCKS / 3 ? NULL : sim_new(false);
+    struct sim_sock *s = world_client();
     if (!s)
         return;
     unsigned i = (unsigned)sim_number(s);
     players[i] = (struct player){ .orderly = !(how & 8), .wild = how & 8 };
     if (players[i].orderly)
         compose(i, how & 4, how);
-    addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
-    h1_room.accept(&w, &listeners[how & 4 ? 1 : 0], SIM_FD + (int)i, &peer);
-    loop_drain(&w.loop);
+    world_accept(s, &listeners[how & 4 ? 1 : 0], SLICE("127.0.0.1"));
 }
 
 static void say(unsigned i, size_t n)
@@ -199,34 +175,7 @@ static void finish(unsigned i)
 static void rare(uint8_t what, uint8_t arg)
 {
     fault |= what % 5 != 0;
-    switch (what % 5) {
-    case 0: /* a reload; the old generation's tunnels go on */
-        w.gen = w.gen == &refs[0] ? &refs[1] : &refs[0];
-        refs[0].current = w.gen == &refs[0];
-        refs[1].current = !refs[0].current;
-        for (unsigned k = 0; k < 2; k++)
-            listeners[k].conf = h1_room.listener_conf(w.gen->gen, listeners[k].key);
-        proxy_worker_gen_changed(&w);
-        return;
-    case 1:
-        if (!w.draining) {
-            w.draining = true;
-            h1_worker_drain(&w);
-            socks_room.drain(&w);
-            proxy_worker_drain(&w);
-        }
-        return;
-    case 2:
-        w.budget.limit = (size_t)(arg + 1) * 700;
-        return;
-    case 3:
-        h1_worker_cut(&w, &refs[arg & 1]);
-        socks_room.cut(&w, &refs[arg & 1]);
-        return;
-    case 4:
-        sim_now += (uint64_t)arg * 1000;
-        return;
-    }
+    world_rare(what, arg);
 }
 
 enum { OP_OPEN, OP_SAY, OP_SEND, OP_FIN, OP_RST, OP_ROOM, OP_TIME, OP_RARE, OP_CONNECT, OP_WILD, OPS };
@@ -285,12 +234,6 @@ static void one_op(uint8_t op, uint8_t who, uint8_t arg)
 
 /* ---- the end ---- */
 
-static bool all_free(void)
-{
-    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.socks->servers.live == 0 &&
-           w.pages.live == 0;
-}
-
 /* Every peer says what it has to, reads and closes; no time passes that a deadline could see. */
 static void settle(void)
 {
@@ -322,73 +265,14 @@ static void check_whole(void)
     }
 }
 
-static void begin(void)
-{
-    sim_reset();
-    memset(players, 0, sizeof(players));
-    begun = ended = 0;
-    fault = false;
-    memset(&w, 0, sizeof(w));
-    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
-    w.loop.owner = &w;
-    slab_init(&w.pages, EXCHANGE_PAGE, 1);
-    w.budget.limit = 64 << 20;
-    w.max_connections = 1000;
-    CHECK(h1_worker_init(&w) == OK && socks_room.init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
-    w.gen = &refs[0];
-    refs[0].current = true;
-    refs[1].current = false;
-    for (unsigned k = 0; k < 2; k++)
-        listeners[k].conf = h1_room.listener_conf(gens[0], listeners[k].key);
-    proxy_worker_gen_changed(&w);
-}
-
-static void end(void)
-{
-    for (unsigned i = 0; i < 2000 && !all_free(); i++) {
-        sim_now += 1000;
-        turn();
-    }
-    loop_reap_now(&w.loop);
-    CHECK(all_free(), "%llu connections, %zu exchanges are left", (unsigned long long)w.connections, w.pages.live);
-    CHECK(w.reading == 0 && w.writing == 0, "%llu are read, %llu written", (unsigned long long)w.reading,
-          (unsigned long long)w.writing);
-    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
-    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
-    CHECK(refs[0].users == 0 && refs[1].users == 0, "generations are held");
-    proxy_worker_done(&w);
-    socks_room.done(&w);
-    h1_worker_done(&w);
-    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
-    loop_done(&w.loop);
-    scratch_done(&w.scratch);
-    slab_done(&w.pages);
-}
-
-static void once(void)
-{
-    static bool done;
-    if (done)
-        return;
-    done = true;
-    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
-    sim_reset();
-    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
-    load(0);
-    load(1);
-    CHECK(slice_eq(listeners[0].key, SLICE("127.0.0.1:90")), "the forward blocks come first");
-    log_main_set(&gens[0]->log);
-    run_init();
-    real_run = exchange_run;
-    exchange_run = watched_run;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 1500)
         return 0;
-    once();
-    begin();
+    world_begin();
+    CHECK(slice_eq(listeners[0].key, SLICE("127.0.0.1:90")), "the forward blocks come first");
+    memset(players, 0, sizeof(players));
+    fault = false;
     for (; size >= 3; data += 3, size -= 3) {
         one_op(data[0] & 0x7f, data[1], data[2]);
         if (!(data[0] & 0x80))
@@ -399,6 +283,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!fault)
             check_whole();
     }
-    end();
+    world_wait(1000);
+    world_check_free();
+    world_end();
     return 0;
 }

@@ -31,22 +31,7 @@ struct player {
 };
 
 static struct player players[SIM_SOCKS];
-static void (*real_run)(struct exchange *x);
 static bool fault, tight;
-
-static void watched_run(struct exchange *x)
-{
-    if (!x->slots[SLOT_BEGUN]) {
-        x->slots[SLOT_BEGUN] = x;
-        begun++;
-    }
-    real_run(x);
-}
-
-static char stream_byte(int number, bool backend, size_t i)
-{
-    return (char)(number * 37 + (backend ? 101 : 0) + (int)(i * 7 + (i >> 8) * 13 + (i >> 16) * 5));
-}
 
 /* ---- what is on the wires ---- */
 
@@ -121,11 +106,7 @@ static int backend_of(int number)
 
 static void turn(void)
 {
-    int n = 0;
-    do
-        loop_turn(&w.loop, 0);
-    while (++n < 5000 && (!sim_quiet() || w.loop.run_head || w.loop.later_head));
-    CHECK(n < 5000, "the loop spins");
+    world_turn(true);
     for (unsigned i = 0; i < sim_count; i++)
         check_stream(i);
 }
@@ -186,46 +167,17 @@ static void finish(unsigned i)
 
 static void open_client(void)
 {
-    struct addr peer;
-    struct sim_sock *s = w.draining || sim_count > SIM_SOCKS / 3 ? NULL : sim_new(false);
+    struct sim_sock *s = world_client();
     if (!s)
         return;
     players[sim_number(s)] = (struct player){ .number = -1 };
-    addr_parse_ip(SLICE("127.0.0.1"), 1234, &peer);
-    h1_room.accept(&w, &listeners[0], SIM_FD + sim_number(s), &peer);
-    loop_drain(&w.loop);
+    world_accept(s, &listeners[0], SLICE("127.0.0.1"));
 }
 
 static void rare(uint8_t what, uint8_t arg)
 {
-    switch (what % 5) {
-    case 0: /* a reload; the old generation's tunnels go on */
-        w.gen = w.gen == &refs[0] ? &refs[1] : &refs[0];
-        refs[0].current = w.gen == &refs[0];
-        refs[1].current = !refs[0].current;
-        listeners[0].conf = h1_room.listener_conf(w.gen->gen, listeners[0].key);
-        proxy_worker_gen_changed(&w);
-        return;
-    case 1:
-        if (!w.draining) {
-            w.draining = fault = true;
-            h1_worker_drain(&w);
-            proxy_worker_drain(&w);
-        }
-        return;
-    case 2:
-        fault = true;
-        w.budget.limit = (size_t)(arg + 1) * 700;
-        return;
-    case 3:
-        fault = true;
-        h1_worker_cut(&w, &refs[arg & 1]);
-        return;
-    case 4:
-        fault = true;
-        sim_now += (uint64_t)arg * 1000;
-        return;
-    }
+    fault |= what % 5 != 0;
+    world_rare(what, arg);
 }
 
 enum { OP_OPEN, OP_ASK, OP_ANSWER, OP_SEND, OP_FIN, OP_RST, OP_ROOM, OP_TIME, OP_RARE, OP_CONNECT, OPS };
@@ -277,11 +229,6 @@ static void one_op(uint8_t op, uint8_t who, uint8_t arg)
 
 /* ---- the end ---- */
 
-static bool all_free(void)
-{
-    return w.connections == 0 && w.h1->servers.live == 0 && w.h1->clients.live == 0 && w.pages.live == 0;
-}
-
 /* Every peer reads, answers and closes when it is told that the other has; no time passes that a deadline could see. */
 static void settle(void)
 {
@@ -312,77 +259,16 @@ static void check_whole(void)
               check_stream((unsigned)b), players[i].sent);
         CHECK(!sim_socks[i].aborted && !sim_socks[b].aborted, "a clean end was made a reset");
     }
-    CHECK(all_free(), "a tunnel that both sides have closed is still there");
-}
-
-static void begin(void)
-{
-    static const slice names[] = { SLICE("two"), SLICE("one"), SLICE("rest") };
-    sim_reset();
-    memset(players, 0, sizeof(players));
-    begun = ended = 0;
-    fault = tight = false;
-    memset(&w, 0, sizeof(w));
-    CHECK(loop_init(&w.loop) == OK && scratch_init(&w.scratch, SCRATCH_SIZE) == OK, "out of descriptors or memory");
-    w.loop.owner = &w;
-    slab_init(&w.pages, EXCHANGE_PAGE, 1);
-    w.budget.limit = 64 << 20;
-    w.max_connections = 1000;
-    CHECK(h1_worker_init(&w) == OK && proxy_worker_init(&w) == OK, "out of memory");
-    w.gen = &refs[0];
-    refs[0].current = true;
-    refs[1].current = false;
-    listeners[0].conf = h1_room.listener_conf(gens[0], listeners[0].key);
-    proxy_worker_gen_changed(&w);
-    for (size_t i = 0; i < array_len(names); i++) {
-        const struct upstream *u = upstream_find(gens[0], names[i]);
-        forget_failures(&u->primary);
-        forget_failures(&u->backup);
-    }
-}
-
-static void end(void)
-{
-    for (unsigned i = 0; i < 2000 && !all_free(); i++) {
-        sim_now += 1000;
-        turn();
-    }
-    loop_reap_now(&w.loop);
-    CHECK(all_free(), "%llu connections, %zu exchanges are left", (unsigned long long)w.connections, w.pages.live);
-    CHECK(w.budget.used == 0, "%zu bytes are queued nowhere", w.budget.used);
-    CHECK(begun == ended, "%u exchanges began, %u ended", begun, ended);
-    CHECK(refs[0].users == 0 && refs[1].users == 0, "generations are held");
-    proxy_worker_done(&w);
-    h1_worker_done(&w);
-    CHECK(w.loop.timers == 0, "%u timers are left", w.loop.timers);
-    loop_done(&w.loop);
-    scratch_done(&w.scratch);
-    slab_done(&w.pages);
-}
-
-static void once(void)
-{
-    static bool done;
-    if (done)
-        return;
-    done = true;
-    sim_trace = getenv("EXCHANGE_TRACE") != NULL;
-    sim_reset();
-    CHECK(schema_init(&schema, features, array_len(features)) == OK, "schema");
-    load(0);
-    load(1);
-    log_main_set(&gens[0]->log);
-    run_init();
-    real_run = exchange_run;
-    exchange_run = watched_run;
+    CHECK(world_free(), "a tunnel that both sides have closed is still there");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > 1500)
         return 0;
-    once();
-    begin();
+    world_begin();
+    memset(players, 0, sizeof(players));
+    fault = tight = false;
     for (; size >= 3; data += 3, size -= 3) {
         one_op(data[0] & 0x7f, data[1], data[2]);
         if (!(data[0] & 0x80))
@@ -393,6 +279,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!fault)
             check_whole();
     }
-    end();
+    world_wait(1000);
+    world_check_free();
+    world_end();
     return 0;
 }
