@@ -220,31 +220,57 @@ static bool is_switch(const struct acl_type *t, slice text, bool *icase)
     return true;
 }
 
-/* One value a word; '#' begins a comment where a word could. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The next word of the line, cut off it; empty at its end, or where '#' begins a comment: where a word could. */
+static slice cut_word(slice *line)
+{
+    size_t from = 0, to;
+    while (from < line->n && is_blank(line->p[from]))
+        from++;
+    for (to = from; to < line->n && !is_blank(line->p[to]);)
+        to++;
+    slice word = slice_of(line->p + from, to - from);
+    bool comment = word.n && word.p[0] == '#';
+    *line = slice_from(*line, comment ? line->n : to);
+    return comment ? SLICE("") : word;
+}
+
+/* A pattern or a name of a user may hold blanks: as in Squid it is all of its line. */
+static slice cut_value(slice *line, bool whole)
+{
+    slice value = cut_word(line);
+    for (slice more = value; whole && value.n && more.n;) {
+        more = cut_word(line);
+        if (more.n)
+            value.n = (size_t)(more.p + more.n - value.p);
+    }
+    return value;
+}
+
 static int file_values(struct fwd_acl *a, struct fwd_compile *c, const struct conf_node *node, int arg,
                        const struct acl_type *t, bool icase)
 {
-    slice text, path = bundle_conf_path(c->bundle, node->args[arg].text);
+    slice text, line, value, path = bundle_conf_path(c->bundle, node->args[arg].text);
     int result = OK;
     if (!path.p)
         return ERR_NOMEM;
     if (bundle_file(c->bundle, path, &text))
         return fwd_error(c, node, arg, "cannot read \"%.*s\" of acl \"%.*s\"", SLICE_FMT(path), SLICE_FMT(a->name));
-    for (size_t at = 0; at < text.n;) {
-        size_t from = at;
-        while (at < text.n && text.p[at] != ' ' && text.p[at] != '\t' && text.p[at] != '\r' && text.p[at] != '\n')
-            at++;
-        slice value = slice_of(text.p + from, at - from);
-        if (value.n && value.p[0] == '#') {
-            ptrdiff_t nl = slice_find(slice_from(text, from), '\n');
-            at = nl < 0 ? text.n : from + (size_t)nl;
-        } else if (value.n && !is_switch(t, value, &icase)) {
-            int rc = fwd_acl_value(a, c, node, arg, value, icase);
+    while (text.n) {
+        if (!slice_cut(text, '\n', &line, &text)) {
+            line = text;
+            text = SLICE_NONE;
+        }
+        while ((value = cut_value(&line, t->regex)).n) {
+            int rc = is_switch(t, value, &icase) ? OK : fwd_acl_value(a, c, node, arg, value, icase);
             if (rc == ERR_NOMEM)
                 return rc;
             result = rc ? rc : result;
         }
-        at++;
     }
     return result;
 }

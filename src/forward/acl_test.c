@@ -35,6 +35,8 @@ static uint32_t desk_open(struct desk *d, const char *text)
     d->c = (struct fwd_compile){ .arena = &d->arena, .diag = &d->diag, .bundle = bundle_new(SLICE("/p")) };
     assert_non_null(d->c.bundle);
     bundle_file_set(d->c.bundle, SLICE("/p/list"), SLICE("# sites\n.one.example\n two.example # two\r\n\n"));
+    bundle_file_set(d->c.bundle, SLICE("/p/patterns"), SLICE("#c\nzip zzz # two words\r\n\t-i\nB #c\n"));
+    bundle_file_set(d->c.bundle, SLICE("/p/words"), SLICE("zip zzz\none#two"));
     assert_int_equal(fwd_acls_init(&d->acls, &d->c), OK);
     fwd_rules_init(&d->rules, false);
     assert_int_equal(conf_parse_text(&d->arena, d->c.bundle, &d->diag, SLICE("t"), slice_str(text), &root), OK);
@@ -101,6 +103,8 @@ static void conditions(void **state)
         { "acl x dstdomain .ne.example;", FWD_NO },
         { "acl x dstdomain \"list\";", FWD_YES },
         { "acl x dstdom_regex ^www\\.;", FWD_YES },
+        { "acl x urlpath_regex \"patterns\";", FWD_YES },
+        { "acl x urlpath_regex \"words\";", FWD_NO }, /* a line is one pattern */
         { "acl x url_regex ONE;", FWD_NO },
         { "acl x url_regex -i ONE;", FWD_YES },
         { "acl x url_regex -i zzz +i ONE;", FWD_NO },

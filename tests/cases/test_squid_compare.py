@@ -71,6 +71,12 @@ def test_patterns_of_urls(pair, at):
         [403, 403, 403, 200, 200, 200]
 
 
+def test_a_line_of_a_file_is_one_pattern(pair, at):
+    p = pair('acl words url_regex "%%file:words%%"\nhttp_access deny words\n' + LOCAL, words="casino online\r\n  lead  # theirs\n# all\nhash#tag\n")
+    found = p.same(*[f"GET http://{at}/{path}" for path in ("casino", "online", "casino%20online", "lead", "theirs", "hash", "hash%23tag")])
+    assert statuses(found) == [200, 200, 403, 403, 200, 200, 403]
+
+
 def test_hours(pair, at):
     now = datetime.datetime.now()
     today = "SMTWHFA"[(now.weekday() + 1) % 7]
