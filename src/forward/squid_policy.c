@@ -243,12 +243,29 @@ static int line_header_add(struct fwd_policy *p, const struct conf_node *n, uint
     return n->nargs > 2 ? fwd_rules_value(&w->rules, &p->acls, &p->c, n, 2, SLICE_NONE) : OK;
 }
 
+/* "STATUS:" before a page is one of an answer; that of a redirect stands before a URL, and no other one does. */
+static const char *wrong_page(slice page)
+{
+    slice number, rest;
+    uint64_t status;
+    if (!slice_cut(page, ':', &number, &rest) || slice_to_u64(number, &status) != OK)
+        return NULL;
+    if (status < 200 || status > 599)
+        return "is no status of an answer";
+    if (status / 100 == 3)
+        return slice_find(rest, ':') < 0 ? "needs a URL" : NULL;
+    return slice_find(rest, ':') < 0 ? NULL : "needs a page";
+}
+
 static int line_deny_info(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
+    const char *wrong = wrong_page(first_arg(n));
     if (n->nargs < 2)
         return fwd_error(&p->c, n, -1, "\"deny_info\" needs a page and an acl");
     if (slice_eq(first_arg(n), SLICE("TCP_RESET")))
         return fwd_error(&p->c, n, 0, "\"deny_info TCP_RESET\" is not supported");
+    if (wrong)
+        return fwd_error(&p->c, n, 0, "the status in \"%.*s\" %s", SLICE_FMT(first_arg(n)), wrong);
     for (uint32_t i = 1; i < n->nargs; i++) {
         struct fwd_word *w =
             map_get(&p->acls.names, n->args[i].text) ? add_word(p, &p->deny_info, n, first_arg(n)) : NULL;
