@@ -72,6 +72,8 @@ void h1_server_handshake(struct h1_server *s)
 {
     s->c.readable = false;
     int rc = s->c.tr->ops->handshake(s->c.tr);
+    if (rc == ERR_AGAIN && unlikely(s->c.hup)) /* the end lies behind what was read, and no event will tell again */
+        rc = s->c.tr->ops->handshake(s->c.tr);
     switch (rc) {
     case OK:
         over(s);

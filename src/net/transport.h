@@ -37,11 +37,14 @@ struct transport_ops {
     ssize_t (*read)(struct transport *t, char *dst, size_t cap);
     /*
      * As sendmsg with MSG_NOSIGNAL: how many bytes were taken, or -1 with errno (EAGAIN: none, wait for room). What is
-     * taken and not yet with the kernel is kept, and goes out by `flush` or before the next write. `more`: something
-     * follows at once (MSG_MORE).
+     * taken and not yet with the kernel is kept, and goes out by `flush` or before the next write. `last`: nothing will
+     * be written behind these bytes and end_write follows at once, so the end may go with them.
      */
-    ssize_t (*write)(struct transport *t, const struct iovec *iov, int n, bool more);
-    /* Is everything that was taken with the kernel? OK, ERR_AGAIN (wait for room), ERR_SYS. */
+    ssize_t (*write)(struct transport *t, const struct iovec *iov, int n, bool last);
+    /*
+     * Is everything that was taken with the kernel? OK, ERR_AGAIN (wait for room), ERR_SYS. What the transport has to
+     * say for itself (tickets) is not counted: it goes with the next write, or with a read that finds nothing.
+     */
     int (*flush)(struct transport *t);
     /* Nothing more will be written: the peer is told in the transport's own way, then by shutdown(SHUT_WR). */
     void (*end_write)(struct transport *t);

@@ -206,7 +206,15 @@ ssize_t tls_io_receive(struct tls_io *io, size_t want)
         return errno == EAGAIN ? ERR_AGAIN : ERR_SYS;
     io->feed = io->w->in;
     io->feed_n = (size_t)n;
+    io->drained = (size_t)n < want && !io->below;
+    io->received = io->w->loop->turns;
     return n;
+}
+
+/* The last receive emptied the socket, and no event can have told of more since. */
+static bool is_drained(const struct tls_io *io)
+{
+    return io->drained && io->received == io->w->loop->turns;
 }
 
 bool tls_io_keep(struct tls_io *io)
@@ -255,12 +263,12 @@ static bool queue(struct tls_io *io)
 }
 
 /* What one write of the transport below leaves is no sign of a full socket: it takes its share, and would not tell. */
-static ssize_t send_below(struct tls_io *io, const char *p, size_t n, bool more)
+static ssize_t send_below(struct tls_io *io, const char *p, size_t n, bool last)
 {
     size_t sent = 0;
     while (sent < n) {
         struct iovec v = { (char *)(uintptr_t)p + sent, n - sent };
-        ssize_t one = io->below->ops->write(io->below, &v, 1, more);
+        ssize_t one = io->below->ops->write(io->below, &v, 1, last);
         if (one < 0 && errno != EAGAIN)
             return one;
         if (one <= 0)
@@ -270,13 +278,13 @@ static ssize_t send_below(struct tls_io *io, const char *p, size_t n, bool more)
     return (ssize_t)sent;
 }
 
-static ssize_t send_bytes(struct tls_io *io, const char *p, size_t n, bool more)
+static ssize_t send_bytes(struct tls_io *io, const char *p, size_t n, bool last)
 {
     ssize_t sent;
     if (unlikely(io->below))
-        return send_below(io, p, n, more);
+        return send_below(io, p, n, last);
     do
-        sent = send(io->fd, p, n, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        sent = send(io->fd, p, n, MSG_NOSIGNAL | (last ? MSG_MORE : 0));
     while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno == EAGAIN)
         return 0;
@@ -290,13 +298,13 @@ static int below_flush(struct tls_io *io)
 }
 
 /* OK, ERR_AGAIN (the rest is kept), ERR_SYS. */
-static int push(struct tls_io *io, bool more)
+static int push(struct tls_io *io, bool last)
 {
     struct tls_worker *w = io->w;
     if (!io->out_n) {
         if (!w->out_n)
             return below_flush(io);
-        ssize_t n = send_bytes(io, w->out, w->out_n, more);
+        ssize_t n = send_bytes(io, w->out, w->out_n, last);
         if (n < 0) {
             w->out_n = 0;
             return ERR_SYS;
@@ -319,7 +327,7 @@ static int push(struct tls_io *io, bool more)
         errno = ENOMEM;
         return ERR_SYS;
     }
-    ssize_t n = send_bytes(io, io->out + io->out_at, io->out_n, more);
+    ssize_t n = send_bytes(io, io->out + io->out_at, io->out_n, last);
     if (n < 0)
         return ERR_SYS;
     io->out_at += (size_t)n;
@@ -365,7 +373,7 @@ static int handshake_over(struct tls_io *io)
 int tls_io_handshake(struct transport *t)
 {
     struct tls_io *io = tls_io_of(t);
-    bool more = true;
+    bool more = !io->feed_n || !is_drained(io);
     for (;;) {
         ERR_clear_error();
         int r = SSL_do_handshake(io->ssl);
@@ -434,7 +442,7 @@ ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
     struct tls_io *io = tls_io_of(t);
     size_t got = 0;
     ssize_t n = 0;
-    bool drained = false;
+    bool drained = false, known = io->feed_n && is_drained(io);
     if (io->ended)
         return ERR_CLOSED;
     while (!io->broken && got < cap) {
@@ -442,7 +450,7 @@ ssize_t tls_io_read(struct transport *t, char *dst, size_t cap)
         if (n < 0)
             break;
         got += (size_t)n;
-        if (got == cap || drained)
+        if (got == cap || drained || (got && known))
             break;
         size_t want = cap - got < TLS_IN ? cap - got : TLS_IN;
         n = tls_io_receive(io, want);
@@ -523,7 +531,16 @@ static size_t record_size(struct tls_io *io, size_t total)
     return SMALL_RECORD < io->record ? SMALL_RECORD : io->record;
 }
 
-ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool more)
+/* The peer is told that nothing follows. */
+static void say_end(struct tls_io *io)
+{
+    ERR_clear_error();
+    SSL_shutdown(io->ssl);
+    ERR_clear_error();
+    io->shut = true;
+}
+
+ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool last)
 {
     struct tls_io *io = tls_io_of(t);
     struct cursor c = { iov, n, 0 };
@@ -552,22 +569,22 @@ ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool m
         }
         taken += r.n;
     }
-    return push(io, more) == ERR_SYS ? -1 : (ssize_t)taken;
+    if (last && taken == total)
+        say_end(io);
+    return push(io, last) == ERR_SYS ? -1 : (ssize_t)taken;
 }
 
 int tls_io_flush(struct transport *t)
 {
     struct tls_io *io = tls_io_of(t);
-    return io->out_n || unlikely(io->below) ? push(io, false) : OK;
+    return io->blocked || unlikely(io->below) ? push(io, false) : OK;
 }
 
 void tls_io_end_write(struct transport *t)
 {
     struct tls_io *io = tls_io_of(t);
     if (io->done && !io->broken && !io->shut) {
-        ERR_clear_error();
-        SSL_shutdown(io->ssl);
-        ERR_clear_error();
+        say_end(io);
         push(io, false);
     }
     io->shut = true;

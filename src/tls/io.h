@@ -33,6 +33,8 @@ struct tls_io {
     uint32_t asked; /* new keys and renegotiations since asked_at */
     bool blocked;   /* the kernel had no room for all of `out` */
     bool done, broken, shut, ended;
+    bool drained;      /* the last receive got less than it asked for, */
+    uint64_t received; /* in this turn of the loop */
 };
 
 enum { HELLO_READ = UINT32_MAX };
@@ -44,7 +46,7 @@ void tls_io_done(struct tls_io *io);
 
 int tls_io_handshake(struct transport *t);
 ssize_t tls_io_read(struct transport *t, char *dst, size_t cap);
-ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool more);
+ssize_t tls_io_write(struct transport *t, const struct iovec *iov, int n, bool last);
 int tls_io_flush(struct transport *t);
 void tls_io_end_write(struct transport *t);
 slice tls_io_protocol(const struct transport *t);

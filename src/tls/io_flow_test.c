@@ -63,6 +63,22 @@ static void shake_bytewise(struct pair *p)
     assert_true(SSL_is_init_finished(p->client));
 }
 
+/* Flights come whole, the last one with `words` behind it; what the server has yet to say is not asked for. */
+static void shake_at_once(struct pair *p, const char *words)
+{
+    char flight[8192];
+    while (!p->io.done) {
+        if (SSL_do_handshake(p->client) == 1 && *words)
+            assert_int_equal(SSL_write(p->client, words, (int)strlen(words)), (int)strlen(words));
+        size_t n = client_says(p, flight, sizeof(flight));
+        assert_true(n > 0);
+        deliver(p, flight, n);
+        int rc = tls_io_handshake(&p->io.t);
+        assert_true(rc == ERR_AGAIN || rc == OK);
+        client_hears(p);
+    }
+}
+
 static void byte_by_byte(void **state)
 {
     static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
@@ -288,6 +304,53 @@ static void ends(void **state)
     part(&p);
 }
 
+/* Tickets, the last bytes and the end are one write: the peer has all three before the stream is closed. */
+static void the_end_goes_along(void **state)
+{
+    struct pair p;
+    char got[16], wire[2048];
+    introduce(&p, TLS1_3_VERSION);
+    by_hand(&p);
+    shake_at_once(&p, "");
+    assert_true(p.io.out_n > 0);
+    assert_int_equal(tls_io_flush(&p.io.t), OK);
+    assert_true(p.io.out_n > 0); /* what nobody waits for is not sent alone */
+    assert_int_equal(tls_io_write(&p.io.t, &(struct iovec){ (char *)"bye", 3 }, 1, true), 3);
+    assert_int_equal(p.io.out_n, 0);
+    assert_int_equal(tls_io_write(&p.io.t, &(struct iovec){ (char *)"more", 4 }, 1, false), -1);
+    assert_int_equal(errno, EPIPE);
+    ssize_t n = recv(p.fd[1], wire, sizeof(wire), 0);
+    assert_true(n > 0);
+    tls_io_end_write(&p.io.t);
+    assert_int_equal(recv(p.fd[1], wire + n, 1, 0), 0); /* it adds nothing */
+    BIO_write(SSL_get_rbio(p.client), wire, (int)n);
+    assert_int_equal(SSL_read(p.client, got, sizeof(got)), 3);
+    assert_memory_equal(got, "bye", 3);
+    assert_int_equal(SSL_read(p.client, got, sizeof(got)), 0);
+    assert_int_equal(SSL_get_error(p.client, 0), SSL_ERROR_ZERO_RETURN);
+    part(&p);
+}
+
+/* A request that came with the end of the handshake is read without asking the kernel, unless a turn has passed. */
+static void request_behind_the_handshake(void **state)
+{
+    for (int turned = 0; turned < 2; turned++) {
+        struct pair p;
+        char got[16];
+        introduce(&p, TLS1_3_VERSION);
+        by_hand(&p);
+        shake_at_once(&p, "a request");
+        assert_true(p.io.feed_n > 0);
+        deliver(&p, "\x17", 1);
+        if (turned)
+            loop_turn(&p.loop, 0);
+        assert_int_equal(tls_io_read(&p.io.t, got, sizeof(got)), 9);
+        assert_false(p.io.t.more);
+        assert_int_equal(recv(p.fd[0], got, 1, 0), turned ? -1 : 1);
+        part(&p);
+    }
+}
+
 /* What is no handshake fails it, once and for all, with a reason. */
 static void no_handshake(void **state)
 {
@@ -315,7 +378,7 @@ static ssize_t last_read(struct transport *t, char *dst, size_t cap)
     return n > 0 ? n : ERR_CLOSED;
 }
 
-static ssize_t take_all(struct transport *t, const struct iovec *iov, int n, bool more)
+static ssize_t take_all(struct transport *t, const struct iovec *iov, int n, bool last)
 {
     return (ssize_t)iov->iov_len;
 }
@@ -364,6 +427,8 @@ int main(void)
         cmocka_unit_test(blocked_writes),
         cmocka_unit_test(while_blocked),
         cmocka_unit_test(ends),
+        cmocka_unit_test(the_end_goes_along),
+        cmocka_unit_test(request_behind_the_handshake),
         cmocka_unit_test(no_handshake),
         cmocka_unit_test(end_of_what_is_below),
     };
