@@ -21,8 +21,7 @@ struct h2_client {
     struct list link; /* h2_worker.backs */
     struct addr addr;
     uint64_t key, bound, since, requests;
-    uint64_t idle_ms, send_ms;
-    uint64_t heard;  /* when bytes last came */
+    uint64_t idle_ms, send_ms, ping_ms;
     const char *why; /* the handshake failed; lives as long as the transport */
     bool connecting; /* nothing may be sent yet */
     bool shaking;    /* ... because of TLS */
@@ -59,7 +58,8 @@ static void gone(struct h2_conn *c)
     slab_give(&c->w->h2->clients, cl);
 }
 
-/* Nobody uses it any more: it waits for the next request, or ends. */
+/* Nobody uses it any more: it waits for the next request, or ends. While requests wait for answers their own time
+ * limits hold: a backend that is busy need not answer a PING. */
 static void rest(struct h2_client *cl)
 {
     struct h2_conn *c = &cl->c;
@@ -72,6 +72,8 @@ static void rest(struct h2_client *cl)
         return;
     }
     timer_set(&c->w->loop, &c->timer, cl->idle_ms);
+    if (cl->ping_ms)
+        h2_alive_watch(c, cl->ping_ms);
 }
 
 static void on_timer(struct timer *t)
@@ -165,8 +167,6 @@ static void on_io(struct io *io, unsigned events)
         shake(cl);
     else if (cl->connecting && (events & (IO_OUT | IO_HUP)))
         connected(cl);
-    if (events & IO_IN)
-        cl->heard = loop_now(&c->w->loop);
     if (!cl->connecting)
         h2_conn_io(c, events);
 }
@@ -245,7 +245,7 @@ static bool has_room(const struct h2_client *cl, const struct h2_client_limits *
 {
     const struct h2_conn *c = &cl->c;
     uint32_t most = c->peer.max_streams < OURS ? c->peer.max_streams : OURS;
-    return !c->failing && !c->closed && !c->peer_gone && !cl->leaving && c->nstreams < most &&
+    return !c->failing && !c->closed && !c->peer_gone && !cl->leaving && !c->alive.asked && c->nstreams < most &&
            c->next_id < H2_STREAM_MAX - 2 * OURS && cl->requests < k->keepalive_requests &&
            loop_now(&c->w->loop) - cl->since < k->keepalive_time;
 }
@@ -299,7 +299,7 @@ static void on_in_timer(struct timer *t)
 {
     struct h2_stream *s = container_of(t, struct h2_stream, in_timer);
     struct h2_client *cl = client_of(s->c);
-    if (loop_now(&s->c->w->loop) - cl->heard >= limits_of(s)->read_timeout / 2)
+    if (loop_now(&s->c->w->loop) - cl->c.alive.heard >= limits_of(s)->read_timeout / 2)
         cl->leaving = true; /* silent for everybody: the next request shall not wait for it too */
     worker_count(s->c->w, COUNT_UPSTREAM_TIMEOUT);
     fail(s, WHY_READ_TIMEOUT, 0, NULL);
@@ -329,7 +329,9 @@ static int attach(struct exchange *x, struct h2_client *cl, const struct h2_clie
     cl->requests++;
     cl->idle_ms = k->keepalive ? k->keepalive_timeout : 0;
     cl->send_ms = k->send_timeout;
+    cl->ping_ms = k->idle_ping;
     timer_clear(&cl->c.timer);
+    timer_clear(&cl->c.alive.timer);
     h2_stream_init(s, &cl->c, 0, &h2_client_ops);
     timer_init(&s->in_timer, on_in_timer);
     timer_init(&s->out_timer, on_out_timer);
@@ -705,9 +707,16 @@ static void nothing(struct h2_conn *c)
 {
 }
 
-/* We send none. */
+/* Whatever comes is a sign of life. */
 static void on_ping_ack(struct h2_conn *c, slice data)
 {
+}
+
+/* It is idle: nobody loses by that. */
+static void on_silent(struct h2_conn *c)
+{
+    worker_count(c->w, COUNT_UPSTREAM_SILENT);
+    h2_conn_abort(c, WHY_READ_TIMEOUT);
 }
 
 static void on_blocked(struct h2_conn *c, bool on)
@@ -731,6 +740,7 @@ static const struct h2_role client_role = {
     .settings = nothing,
     .goaway = on_goaway,
     .ping_ack = on_ping_ack,
+    .silent = on_silent,
     .blocked = on_blocked,
     .gone = gone,
 };

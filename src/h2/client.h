@@ -18,6 +18,8 @@ struct h2_client_limits {
     uint64_t head_max;
     uint64_t keepalive; /* 0: the connection ends when nobody uses it */
     uint64_t keepalive_requests, keepalive_timeout, keepalive_time;
+    uint64_t
+        idle_ping; /* an idle connection is asked by PING that often, and used only when it answers; 0: not asked */
     bool pass_trailers, probes;
 };
 

@@ -72,6 +72,7 @@ int h2_conn_init(struct h2_conn *c, struct worker *w, int fd, struct transport *
     c->readable = true;
     c->credit = CONN_WINDOW - H2_WINDOW;
     c->control.at = c->resets.at = loop_now(&w->loop);
+    h2_alive_init(c);
     return OK;
 }
 
@@ -92,6 +93,7 @@ void h2_conn_close(struct h2_conn *c)
     task_cancel(l, &c->again);
     timer_drop(l, &c->timer);
     timer_drop(l, &c->out_timer);
+    timer_drop(l, &c->alive.timer);
     transport_free(c->tr);
     c->tr = NULL;
     io_close(l, &c->io);
@@ -639,6 +641,8 @@ void h2_conn_io(struct h2_conn *c, unsigned events)
 {
     if (c->closed)
         return;
+    if (events & IO_IN)
+        h2_alive_heard(c);
     if (events & IO_HUP)
         c->hup = true;
     if (c->failing) {

@@ -48,6 +48,8 @@ struct h2_role {
     void (*settings)(struct h2_conn *c);
     void (*goaway)(struct h2_conn *c, uint32_t last, enum h2_error error);
     void (*ping_ack)(struct h2_conn *c, slice data);
+    /* A PING of h2_alive_watch stayed without an answer. */
+    void (*silent)(struct h2_conn *c);
     /* The connection is full of unwritten bytes, or no more. */
     void (*blocked)(struct h2_conn *c, bool on);
     /* A stream was freed. */
@@ -60,6 +62,13 @@ struct h2_role {
 struct h2_bucket {
     uint64_t at; /* ms of the last look */
     uint32_t used;
+};
+
+struct h2_alive {
+    struct timer timer;
+    uint64_t every; /* ms of silence; 0: nobody asks */
+    uint64_t heard; /* when bytes last came; mono ms */
+    bool asked;     /* nothing came since the PING */
 };
 
 struct h2_stream {
@@ -141,6 +150,7 @@ struct h2_conn {
     uint8_t unacked; /* SETTINGS of ours */
     size_t head_bytes;
     struct h2_bucket control, resets;
+    struct h2_alive alive;
     uint32_t control_burst, resets_burst;
     uint32_t frames, opened; /* of this wake-up */
     bool readable, blocked, closed, closing, greeted, flushing, goaway_sent, choked, peer_gone, failing;
@@ -163,8 +173,10 @@ void h2_conn_io(struct h2_conn *c, unsigned events);
 void h2_conn_error(struct h2_conn *c, enum h2_error e, const char *why);
 /* Ends at once; streams fail with `why`. */
 void h2_conn_abort(struct h2_conn *c, enum x_why why);
-/* A connection that was told why it ends waits a moment, so that its peer reads that; then `c->timer` closes it. */
-/* In an orderly way, when everything is said: what waits is written, and the peer may close first. */
+/*
+ * In an orderly way, when everything is said: what waits is written, and the peer may close first. A connection that
+ * was told why it ends waits a moment, so that its peer reads that; then `c->timer` closes it.
+ */
 void h2_conn_end(struct h2_conn *c);
 /* Closes when no stream is left. `role->gone` is called, soon. */
 void h2_conn_close(struct h2_conn *c);
@@ -176,6 +188,17 @@ bool h2_conn_token(struct h2_conn *c);
 bool h2_conn_idle(const struct h2_conn *c, uint32_t id);
 /* One token; false: there is none left (`burst` tokens, all back within `ms`). */
 bool h2_bucket_take(struct h2_bucket *b, uint64_t now, uint32_t burst, uint64_t ms);
+
+/* alive.c */
+
+void h2_alive_init(struct h2_conn *c);
+/* Asks by PING whenever nothing has come for `every` ms, from now on; 0: never. */
+void h2_alive_watch(struct h2_conn *c, uint64_t every);
+static inline void h2_alive_heard(struct h2_conn *c)
+{
+    c->alive.heard = loop_now(&c->w->loop);
+    c->alive.asked = false;
+}
 
 /* stream.c */
 

@@ -19,8 +19,8 @@
 
 enum { BATCH = 32, LEAVE_MS = 1000, PROGRESS = 1024, FIELDS_HARD = 1000, BYTES_HARD = 64 << 10, WINDOW_LEAST = 1024 };
 
-/* What our PINGs carry. */
-static const slice LEAVING = { "leaving!", 8 }, AWAKE = { "awake?..", 8 };
+/* What the PING behind our GOAWAY carries. */
+static const slice LEAVING = { "leaving!", 8 };
 
 static const struct client_server_conf *rules_conf(const struct h2_server *s)
 {
@@ -113,7 +113,6 @@ static void gone(struct h2_conn *c)
 {
     struct h2_server *s = h2_server_of(c);
     struct worker *w = c->w;
-    timer_drop(&w->loop, &s->ping);
     list_del(&s->link);
     gen_drop(s->gen);
     free((void *)s->client.proxied);
@@ -222,33 +221,15 @@ static void on_blocked(struct h2_conn *c, bool on)
     }
 }
 
-/* A client that does not even answer that is gone, whatever TCP believes. */
-static void on_ping(struct timer *t)
+static void on_silent(struct h2_conn *c)
 {
-    struct h2_server *s = container_of(t, struct h2_server, ping);
-    struct h2_conn *c = &s->c;
-    uint64_t now = loop_now(&c->w->loop), every = h2_of(s)->idle_ping, silent = now - s->heard;
-    if (c->failing || c->closed || !every)
-        return;
-    if (silent < every) {
-        timer_set(&c->w->loop, t, every - silent);
-    } else if (!s->pinged) {
-        s->pinged = true;
-        h2_out_frame(c, H2_PING, 0, 0, AWAKE);
-        timer_set(&c->w->loop, t, every);
-    } else {
-        worker_count(c->w, COUNT_H2_SILENT);
-        h2_conn_abort(c, WHY_CLIENT_TIMEOUT);
-    }
+    worker_count(c->w, COUNT_H2_SILENT);
+    h2_conn_abort(c, WHY_CLIENT_TIMEOUT);
 }
 
 static void on_io(struct io *io, unsigned events)
 {
     struct h2_conn *c = container_of(io, struct h2_conn, io);
-    if (events & IO_IN) {
-        h2_server_of(c)->heard = loop_now(&c->w->loop);
-        h2_server_of(c)->pinged = false;
-    }
     h2_conn_io(c, events);
     if (!c->closed)
         h2_server_rest(h2_server_of(c));
@@ -295,8 +276,6 @@ void h2_server_take(struct worker *w, const struct handover *h)
     struct h2_conn *c = &s->c;
     timer_init(&c->timer, on_timer);
     timer_init(&c->out_timer, on_out_timer);
-    timer_init(&s->ping, on_ping);
-    s->heard = loop_now(&w->loop);
     s->client = h->client;
     s->gen = h->gen;
     s->listener = h->listener;
@@ -311,8 +290,7 @@ void h2_server_take(struct worker *w, const struct handover *h)
     if (k->max_streams > c->most_forgotten)
         c->most_forgotten = (uint32_t)k->max_streams;
     c->readable = h->readable;
-    if (k->idle_ping)
-        timer_set(&w->loop, &s->ping, k->idle_ping);
+    h2_alive_watch(c, k->idle_ping);
     greet(s);
     if (h->early.n)
         h2_conn_feed(c, h->early);
@@ -362,6 +340,7 @@ static void follow_generation(struct h2_server *s)
     gen_drop(s->gen);
     s->gen = w->gen;
     s->client.listener = l;
+    h2_alive_watch(&s->c, h2_of(s)->idle_ping);
 }
 
 void h2_worker_gen_changed(struct worker *w)
@@ -604,6 +583,7 @@ const struct h2_role h2_server_role = {
     .settings = on_settings,
     .goaway = on_goaway,
     .ping_ack = on_ping_ack,
+    .silent = on_silent,
     .blocked = on_blocked,
     .gone = gone,
 };

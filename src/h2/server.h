@@ -21,12 +21,9 @@ struct h2_server {
     struct gen_ref *gen; /* that client.listener belongs to */
     struct listener *listener;
     struct list link;
-    struct timer ping;   /* http2_idle_ping */
-    uint64_t heard;      /* when bytes last came; mono ms */
     uint64_t blocked_at; /* bytes written when the send timer was last set */
     uint64_t written;
     bool in_head, resting; /* why the timer runs: a header block is not whole; nothing is under way */
-    bool pinged;           /* nothing came since the PING */
     uint8_t leave;         /* GOAWAY: 0 none, 1 announced, 2 final */
 };
 

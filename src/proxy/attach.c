@@ -186,6 +186,7 @@ static bool attach_h2(struct exchange *x, struct way *to, struct attempt *a)
         .keepalive_requests = u->keepalive_requests,
         .keepalive_timeout = u->keepalive_timeout,
         .keepalive_time = u->keepalive_time,
+        .idle_ping = c->idle_ping,
         .pass_trailers = c->pass_trailers && x->req.te_trailers,
         .probes = c->socket_keepalive,
     };

@@ -106,6 +106,7 @@ struct proxy_conf {
     const struct header_rules *headers; /* made from these four at load */
 
     uint32_t http_version;                                /* 0 or 1: minor; 2: HTTP/2 */
+    uint64_t idle_ping;                                   /* proxy_http2_idle_ping, ms; 0: none */
     struct template method;                               /* proxy_method; empty: the client's */
     uint64_t connect_timeout, read_timeout, send_timeout; /* ms */
     bool buffering, request_buffering;

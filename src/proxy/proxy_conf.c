@@ -332,6 +332,17 @@ static const struct directive directives[] = {
           "without being asked (prior knowledge); with https:// it is offered HTTP/2 and HTTP/1.1 (ALPN) and chooses. "
           "A request that asks for an upgrade goes over a connection of its own, by HTTP/1.1, which alone has such "
           "a thing." },
+    { .name = "proxy_http2_idle_ping",
+      .contexts = EVERYWHERE,
+      ONE,
+      .type = CONF_MSEC,
+      AT(idle_ping),
+      .def = "0",
+      .usage = "proxy_http2_idle_ping TIME;",
+      .doc = "An idle connection to a backend over HTTP/2 on which nothing has come for that long is sent a PING, and is "
+             "closed when nothing comes for as long again. Until it has answered, requests take another connection: "
+             "so a backend or a path that has silently gone is found before a request is put on it. While requests are "
+             "under way no PING is sent; proxy_read_timeout looks after them. 0: no PING is sent." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

@@ -7,7 +7,7 @@
  * the end everything is free.
  */
 #define MORE_LOCATIONS                                                                                                \
-    "    location /h2 { proxy_http_version 2; proxy_pass http://two; }\n"                                             \
+    "    location /h2 { proxy_http_version 2; proxy_http2_idle_ping 20s; proxy_pass http://two; }\n"                  \
     "    location /h2/flow { proxy_http_version 2; proxy_pass http://one; proxy_buffering off; proxy_buffer_size 4k;" \
     " proxy_request_buffering off; proxy_pass_trailers on; }\n"                                                       \
     "    location /h2/next { proxy_http_version 2; proxy_pass http://rest; proxy_next_upstream error timeout "        \
