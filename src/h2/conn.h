@@ -52,8 +52,6 @@ struct h2_role {
     void (*silent)(struct h2_conn *c);
     /* The connection is full of unwritten bytes, or no more. */
     void (*blocked)(struct h2_conn *c, bool on);
-    /* A stream was freed. */
-    void (*stream_gone)(struct h2_conn *c);
     /* Everything is over and closed; frees what the role owns. */
     void (*gone)(struct h2_conn *c);
 };
