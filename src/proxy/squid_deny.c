@@ -83,6 +83,16 @@ static slice own_address(struct exchange *x)
                : SLICE("");
 }
 
+/* As the client asked for it; `bare`: without what stands behind its '?', which is nobody else's business. */
+static slice url_of(struct exchange *x, bool bare)
+{
+    const struct forward_exchange *f = x->proxy->forward;
+    ptrdiff_t mark = slice_find(f->url, '?');
+    if (x->proxy->tunnel)
+        return arena_printf(&x->arena, "https://%.*s/*", SLICE_FMT(f->url));
+    return bare && mark >= 0 ? slice_upto(f->url, (size_t)mark + 1) : f->url;
+}
+
 static slice value_of(struct exchange *x, const struct fwd_policy *p, char code)
 {
     const struct forward_exchange *f = x->proxy->forward;
@@ -115,8 +125,9 @@ static slice value_of(struct exchange *x, const struct fwd_policy *p, char code)
     case 'T':
         return arena_printf(&x->arena, "%s", x->w->loop.clock.http);
     case 'u':
+        return url_of(x, false);
     case 'U':
-        return x->proxy->tunnel ? arena_printf(&x->arena, "https://%.*s/*", SLICE_FMT(f->url)) : f->url;
+        return url_of(x, !p->log_query);
     case 'w':
         return p->manager.n ? p->manager : SLICE("webmaster");
     default:
