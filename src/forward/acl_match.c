@@ -35,6 +35,18 @@ static enum fwd_answer any_field(const struct fields *f, slice name, const struc
     return FWD_NO;
 }
 
+/* A body without a type is one of the empty type, as for Squid; other fields that are not there match nothing. */
+static enum fwd_answer any_type(const struct fwd_acl *a, const struct fields *f)
+{
+    bool typed = f && fields_find(f, TOK_CONTENT_TYPE);
+    for (const struct fwd_value *v = a->values; v; v = v->next) {
+        enum fwd_answer x = typed ? any_field(f, v->word, v->regex) : one_regex(v->regex, SLICE(""));
+        if (x != FWD_NO)
+            return x;
+    }
+    return FWD_NO;
+}
+
 static enum fwd_answer any_named_field(const struct fwd_acl *a, const struct fields *f)
 {
     for (const struct fwd_value *v = a->values; v; v = v->next) {
@@ -171,11 +183,13 @@ enum fwd_answer fwd_acl_match(const struct fwd_acl *a, const struct fwd_request 
     case ACL_BROWSER:
     case ACL_REFERER_REGEX:
     case ACL_REQ_HEADER:
-    case ACL_REQ_MIME_TYPE:
         return any_named_field(a, r->fields);
+    case ACL_REQ_MIME_TYPE:
+        return any_type(a, r->fields);
     case ACL_REP_HEADER:
-    case ACL_REP_MIME_TYPE:
         return any_named_field(a, r->reply);
+    case ACL_REP_MIME_TYPE:
+        return r->reply ? any_type(a, r->reply) : FWD_NO;
     default:
         return plain(a, r) ? FWD_YES : FWD_NO;
     }

@@ -131,12 +131,19 @@ static bool reply_active(const void *conf)
     return c->policy && (c->policy->http_reply_access.n || c->policy->reply_headers);
 }
 
+/* Answers without content are not judged, as by Squid: to most conditions they would look like nothing that was allowed,
+ * and a client that only asked whether its copy is fresh would lose it. */
+static bool is_empty_kind(unsigned status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
 /* An answer of our own has been decided on; a tunnel has none. */
 static bool passes(struct exchange *x, const struct fwd_policy *p, const struct fwd_request *v)
 {
     char rule[512];
     struct fwd_decision d;
-    if (x->local || x->proxy->tunnel || !p->http_reply_access.n)
+    if (x->local || x->proxy->tunnel || !p->http_reply_access.n || is_empty_kind(x->resp.status))
         return true;
     d = fwd_decide(&p->http_reply_access, v);
     size_t n = fwd_decision_text(rule, sizeof(rule), &p->http_reply_access, &d);

@@ -145,9 +145,10 @@ def test_browsers_and_methods(pair, at):
 def test_pages_of_refusals(pair, at):
     p = pair("acl a urlpath_regex ^/a\nacl b urlpath_regex ^/b\nacl c urlpath_regex ^/c\nacl d urlpath_regex ^/d\nacl e urlpath_regex ^/e\n"
              "deny_info http://info.test/?u=%u&h=%H&i=%i&m=%M&p=%p&s=%P&r=%R a\ndeny_info 303:http://info.test/%h b\ndeny_info 404:ERR_ACCESS_DENIED c\ndeny_info ERR_ACCESS_DENIED d\n"
-             "deny_info 301:https://info.test/ e\n" + "".join(f"http_access deny {x}\n" for x in "abcde") + LOCAL)
-    found = p.same(f"GET http://{at}/a/b?c=d;e", f"GET http://{at}/b", f"GET http://{at}/c", f"GET http://{at}/d", f"GET http://{at}/e", f"GET http://{at}/")
-    assert statuses(found) == [302, 303, 404, 403, 301, 200]
+             "deny_info 301:https://info.test/ e\n"
+             "acl f urlpath_regex ^/f\ndeny_info 303:http://info.test/?u=%U f\n" + "".join(f"http_access deny {x}\n" for x in "abcdef") + LOCAL)
+    found = p.same(f"GET http://{at}/a/b?c=d;e", f"GET http://{at}/b", f"GET http://{at}/c", f"GET http://{at}/d", f"GET http://{at}/e", f"GET http://{at}/", f"GET http://{at}/f?secret=1")
+    assert statuses(found) == [302, 303, 404, 403, 301, 200, 303]
 
 
 def test_which_acl_a_page_goes_by(pair, at):
@@ -188,6 +189,26 @@ def test_answers(pair, backend, text, refused):
     paths = ["/video", "/missing", "/seen", "/plain"]
     found = pair(text + LOCAL).same(*[f"GET http://{at}{p}" for p in paths])
     assert [p for p, f in zip(paths, found) if f[0] == 403] == refused
+
+
+@pytest.mark.parametrize("text, refused", [
+    ("acl plain rep_mime_type ^text/\nhttp_reply_access allow plain\nhttp_reply_access deny all\n", ["/nothing", "/else"]),
+    ("acl none rep_mime_type ^$\nhttp_reply_access deny none\n", ["/nothing"]),
+    ("http_reply_access deny all\n", ["/plain", "/nothing", "/else"]),
+])
+def test_answers_without_content_or_type(pair, backend, text, refused):
+    def script(req):
+        return {"/plain": answer(b"body", "Content-Type: text/plain"), "/nothing": answer(b"body"), "/else": answer(b"body", "Content-Type: video/mp4"),
+                "/204": answer(b"", status="204 No Content"), "/304": answer(b"", "ETag: \"1\"", status="304 Not Modified")}[req.target]
+    at = f"127.0.0.1:{backend(serve(script)).port}"
+    paths = ["/plain", "/nothing", "/else", "/204", "/304"]
+    found = pair(text + LOCAL).same(*[f"GET http://{at}{p}" for p in paths])
+    assert [p for p, f in zip(paths, found) if f[0] == 403] == refused
+
+
+def test_types_of_requests(pair, at):
+    p = pair("acl m req_mime_type ^$ ^x/\nhttp_access deny m\n" + LOCAL)
+    assert statuses(p.same(f"GET http://{at}/", (f"GET http://{at}/", "Content-Type: x/y"), (f"GET http://{at}/", "Content-Type: y/x"))) == [403, 403, 200]
 
 
 def test_large_bodies(pair, at):
