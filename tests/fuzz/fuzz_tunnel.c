@@ -218,6 +218,7 @@ static void one_op(uint8_t op, uint8_t who, uint8_t arg)
         sim_rst(&sim_socks[i], ECONNRESET);
         return;
     case OP_ROOM:
+        turn(); /* an interim answer that is on its way still finds the room that there was */
         tight = true;
         sim_room(&sim_socks[i], arg == 255 ? SIM_ROOM : (size_t)arg * 40);
         turn(); /* room that is there does not shrink before it was seen */
