@@ -115,19 +115,6 @@ static enum verdict choose_way(struct exchange *x, const struct endpoint *e)
     }
 }
 
-/* UDP ASSOCIATE of SOCKS. */
-static enum verdict associate(struct exchange *x, const struct forward_conf *c, const struct proxy_conf *pc)
-{
-    const struct endpoint none = { .text = SLICE("") };
-    if (!c->udp_destinations)
-        return refuse(x, 405, "datagrams are not relayed");
-    if (proxy_begin(x, pc) != OK || forward_begin(x, c, &none) != OK ||
-        reply_set(x, 200, SLICE_NONE, SLICE_NONE, false) != OK)
-        return VERDICT_DROP;
-    int rc = udp_relay_begin(x, c);
-    return rc == OK ? VERDICT_REPLY : fail(x, rc == ERR_UNSUPPORTED ? 405 : 500);
-}
-
 /* client_ip_max_connections: beyond that, connections are closed without a word, as by Squid. */
 static bool counted_in(struct exchange *x, const struct forward_conf *c)
 {
@@ -138,6 +125,29 @@ static bool counted_in(struct exchange *x, const struct forward_conf *c)
         return true;
     exchange_log(x, LEVEL_WARN, "closed: client_ip_max_connections");
     return false;
+}
+
+/* What holds of a client's connection, whatever it asks for. */
+static bool client_limits(struct exchange *x, const struct forward_conf *c)
+{
+    if (x->trace)
+        return true;
+    if (c->counted && !counted_in(x, c))
+        return false;
+    return !c->lifetime || x->passes || client_life_watch(x, c->lifetime) == OK;
+}
+
+/* UDP ASSOCIATE of SOCKS. */
+static enum verdict associate(struct exchange *x, const struct forward_conf *c, const struct proxy_conf *pc)
+{
+    const struct endpoint none = { .text = SLICE("") };
+    if (!c->udp_destinations)
+        return refuse(x, 405, "datagrams are not relayed");
+    if (proxy_begin(x, pc) != OK || forward_begin(x, c, &none) != OK || !client_limits(x, c) ||
+        reply_set(x, 200, SLICE_NONE, SLICE_NONE, false) != OK)
+        return VERDICT_DROP;
+    int rc = udp_relay_begin(x, c);
+    return rc == OK ? VERDICT_REPLY : fail(x, rc == ERR_UNSUPPORTED ? 405 : 500);
 }
 
 static enum verdict forward_select(struct exchange *x, const void *conf)
@@ -173,9 +183,7 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     x->proxy->foreign = true;
     if (names_of(x, &e) != OK || forward_begin(x, c, &e) != OK)
         return fail(x, 500);
-    if (c->counted && !x->trace && !counted_in(x, c))
-        return VERDICT_DROP;
-    if (c->lifetime && !x->trace && x->passes == 0 && client_life_watch(x, c->lifetime) != OK)
+    if (!client_limits(x, c))
         return VERDICT_DROP;
     int rc = forward_decide(x);
     if (rc == ERR_REFUSED)

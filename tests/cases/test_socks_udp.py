@@ -367,3 +367,22 @@ def test_others_are_served_meanwhile(hinge, backend):
         a.send("127.0.0.1", s.port, b"x").read()
         assert h.ask(lines(f"GET http://127.0.0.1:{origin.port}/ HTTP/1.1", f"Host: 127.0.0.1:{origin.port}", "Connection: close")).status == 200
         assert a.send("127.0.0.1", s.port, b"y").read()[2] == b"Y"
+
+
+class TestLimitsOfClients:
+    def test_associations_count_for_maxconn(self, hinge):
+        h = proxy(hinge, "acl many maxconn 2; http_access deny many; http_access allow all;")
+        with contextlib.ExitStack() as stack:
+            echo = stack.enter_context(shouter())
+            for _ in range(2):
+                assert stack.enter_context(Association(h)).send("127.0.0.1", echo.port, b"a").read()[2] == b"A"
+            third = stack.enter_context(Association(h)).send("127.0.0.1", echo.port, b"a")
+            third.assert_quiet()
+        h.wait_log(r"is refused by http_access \S+ \(http_access deny many\)")
+
+    def test_associations_end_with_client_lifetime(self, hinge):
+        h = proxy(hinge, "client_lifetime 1 second;")
+        with shouter() as echo, Association(h) as a:
+            assert a.send("127.0.0.1", echo.port, b"a").read()[2] == b"A"
+            a.c.assert_closed()
+        h.wait_log("older than client_lifetime")
