@@ -77,7 +77,7 @@ static void on_timer(struct timer *t)
 {
     struct user_hold *h = container_of(t, struct user_hold, timer);
     struct exchange *x = h->x;
-    if (count_bytes(h) || !x->head_sent) {
+    if (count_bytes(h)) {
         timer_set(&x->w->loop, &h->timer, LOOK_MS);
         return;
     }

@@ -1,6 +1,7 @@
 """user_connections, user_rate, user_bytes: what one user of a forward proxy may take, over all workers."""
 import base64
 import contextlib
+import socket
 import threading
 import time
 
@@ -166,6 +167,22 @@ class TestBytes:
             with pytest.raises((Ended, ConnectionResetError)):
                 c.reader.line()
             assert h.ask(get(f"http://127.0.0.1:{origin.port}/")).status == 429
+        h.wait_log(r'ended: the user has had all bytes of "user_bytes 1m per=1h"')
+
+    def test_an_upload_that_nobody_answers_is_cut_too(self, hinge):
+        """A target that only reads must not be a way to send as much as one likes."""
+        with socket.create_server(("127.0.0.1", 0)) as target:
+            h = proxy(hinge, "user_bytes 1m per=1h;")
+            at = f"127.0.0.1:{target.getsockname()[1]}"
+            with h.connect() as c:
+                c.send(f"POST http://{at}/ HTTP/1.1\r\nHost: {at}\r\nContent-Length: 100000000\r\n\r\n".encode())
+                there, _ = target.accept()
+                with there:
+                    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                        for _ in range(600):
+                            c.send(b"x" * 65536)
+                            there.recv(1 << 20)
+                            time.sleep(0.05)
         h.wait_log(r'ended: the user has had all bytes of "user_bytes 1m per=1h"')
 
     def test_a_new_period(self, hinge, origin):
