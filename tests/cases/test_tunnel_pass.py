@@ -1,6 +1,8 @@
 """CONNECT: tunnel_pass and the directives of the CONNECT module. Addresses of this machine are no client's to choose, so the cases
 name their targets as upstreams, or in the configuration."""
+import contextlib
 import random
+import select
 import ssl
 import subprocess
 import threading
@@ -12,6 +14,8 @@ from tools.backend import serve
 from tools.certs import certificate
 from tools.times import PATIENCE, wait_until
 from tools.wire import Ended, Reader, answer, lines
+
+pytestmark = pytest.mark.shared_servers
 
 ASK = lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443")
 
@@ -55,6 +59,23 @@ def take(sock, n, pause=0):
         got += data
         if pause:
             time.sleep(pause)
+    return bytes(got)
+
+
+def trade(sock, data, n):
+    """Sends the data and takes n bytes, both at the same time but in one thread: a TLS connection of Python is not for two."""
+    sock.setblocking(False)
+    got, sent = bytearray(), 0
+    while len(got) < n:
+        writes = [sock] if sent < len(data) else []
+        assert any(select.select([sock], writes, [], PATIENCE)[:2]), f"stands still at {sent} and {len(got)}"
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            got += (arrived := sock.recv(min(n - len(got), 1 << 17)))
+            if not arrived:
+                break
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent += sock.send(data[sent:sent + 65536]) if writes else 0
+    sock.settimeout(PATIENCE)
     return bytes(got)
 
 
@@ -259,10 +280,13 @@ class TestMuch:
         h = hinge.http(f"server {{ listen %%port%%{scheme}; tunnel_pass {origin}; {text} }}")
         c = opened(h, rcvbuf=rcvbuf) if not scheme else sealed(h)
         c.sock.settimeout(PATIENCE * 4)
-        sender = threading.Thread(target=c.sock.sendall, args=(b"!" + data,))
-        sender.start()
-        got = take(c.sock, self.SIZE + 3, pauses[0])
-        sender.join()
+        if scheme:
+            got = trade(c.sock, b"!" + data, self.SIZE + 3)
+        else:
+            sender = threading.Thread(target=c.sock.sendall, args=(b"!" + data,))
+            sender.start()
+            got = take(c.sock, self.SIZE + 3, pauses[0])
+            sender.join()
         half.wait(PATIENCE * 4)
         assert got == data + b"bye"
         wait_until(lambda: getattr(origin.connections[0], "got", None) == data, "the other direction")
