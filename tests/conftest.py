@@ -81,24 +81,22 @@ def backend(request, pool):
 
 
 @pytest.fixture
-def tree():
+def tree(request, pool):
     """A directory of files to serve (tools/sites.py)."""
-    t = sites.Tree()
-    yield t
-    t.remove()
+    if shares_servers(request):
+        yield pool.tree
+        pool.tree.clear()
+    else:
+        t = sites.Tree()
+        yield t
+        t.remove()
 
 
 @pytest.fixture
-def beside(tree):
+def beside(hinge, tree):
     """beside(text): hinge and Debian's nginx, both with this http block, serving the same tree. Skipped without nginx."""
-    started = []
-
     def start(text, **names):
         if not os.path.exists(sites.NGINX):
             pytest.skip("needs nginx")
-        started.append(sites.Sites(tree, text, **names))
-        return started[-1].start()
-
-    yield start
-    for s in started:
-        s.finish()
+        return sites.Sites(hinge, tree, text, **names)
+    return start

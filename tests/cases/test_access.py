@@ -8,6 +8,8 @@ import pytest
 from tools.raw import Client
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

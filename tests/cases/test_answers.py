@@ -5,6 +5,8 @@ import pytest
 from tools.backend import named
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 @pytest.mark.parametrize("text, status, location, body", [
     ("return 204;", 204, None, ""),

@@ -11,6 +11,8 @@ import pytest
 from tools.times import wait_until
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

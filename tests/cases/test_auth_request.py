@@ -8,6 +8,8 @@ from tools import backend as scripts
 from tools.times import wait_until
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 
@@ -107,9 +109,9 @@ def test_asks_and_answers_as_nginx(hinge, backend, want):
 
 @pytest.fixture
 def guarded(hinge, backend):
-    def start(script, text="", main=""):
+    def start(script, text="", main="", more=""):
         origin, judge_ = backend(), backend(script)
-        h = hinge.server(f"location / {{ auth_request /auth; {text} proxy_pass http://%%origin%%; }} location = /counters {{ counters; }}"
+        h = hinge.server(f"location / {{ auth_request /auth; {text} proxy_pass http://%%origin%%; }} {more}"
                          f"location = /auth {{ internal; {main} proxy_pass http://%%judge%%; }}", origin=origin, judge=judge_)
         return h, origin, judge_
     return start
@@ -166,7 +168,7 @@ def test_a_short_body_is_read_so_that_the_connection_is_kept(hinge, backend):
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
 def test_a_client_that_leaves_takes_the_question_with_it(guarded, leave):
-    h, origin, judge_ = guarded(scripts.hang)
+    h, origin, judge_ = guarded(scripts.hang, more="location = /counters { counters; }")
     c = h.connect()
     c.send(lines("GET / HTTP/1.1", "Host: a"))
     judge_.wait_connections(1)

@@ -4,6 +4,8 @@ import os
 import pytest
 from tools.sites import OLD
 
+pytestmark = pytest.mark.shared_servers
+
 
 @pytest.fixture
 def listed(tree):

@@ -9,6 +9,8 @@ from tools.backend import echo, serve
 from tools.times import PATIENCE
 from tools.wire import chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 SIZES = [0, 1, 1023, 4096, 8191, 8192, 8193, 16384, 65535, 65536, 100_000, 1_000_000, 5_000_000]
 
 

@@ -2,6 +2,8 @@
 import pytest
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 NEVER, LATER = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 2044 08:49:37 GMT"
 
 

@@ -4,6 +4,8 @@ from tools.backend import serve
 from tools.beside import both_proxies, needs_nginx
 from tools.wire import answer
 
+pytestmark = pytest.mark.shared_servers
+
 RULES = r"""
     proxy_cookie_domain .one.example $http_to; proxy_cookie_domain three.example four.example; proxy_cookie_domain ~^(.+)\.two\.example$ $1.2;
     proxy_cookie_path /a/ /b/; proxy_cookie_path ~*^/re(.*)$ /q$1; proxy_cookie_path ~^/(?<rest>Case.*)$ /n/$rest; proxy_cookie_path $http_p $uri/;

@@ -9,6 +9,8 @@ import pytest
 from tools import dns
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 HERE = pathlib.Path(__file__).resolve().parents[1]
 
 SITE = """resolver %%names%% valid=1s; server { listen %%port%%; %%rules%% location / { proxy_pass http://$http_host$request_uri; } }"""

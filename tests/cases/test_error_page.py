@@ -4,6 +4,8 @@ from tools.backend import named
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 SAME = {
     "targets": ("""
         error_page 404 /missing; error_page 403 =200 /allowed?from=$request_method; error_page 405 = /broken; error_page 410 http://other.example/gone;

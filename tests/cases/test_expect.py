@@ -7,6 +7,8 @@ from tools.times import PATIENCE
 from tools.verdict import SMUGGLED, assert_honest_request_is_alone, assert_refused
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def post(path, *fields):
     return lines(f"POST {path} HTTP/1.1", "Host: a", *fields)

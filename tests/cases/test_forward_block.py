@@ -9,6 +9,8 @@ from tools.backend import serve
 from tools.h2 import H2
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 OUT = "egress_allow 127.0.0.0/8;"
 
 

@@ -5,6 +5,8 @@ import pytest
 from tools import dns
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 @pytest.fixture
 def names():
     servers = []

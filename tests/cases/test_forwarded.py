@@ -6,6 +6,8 @@ from tools.ports import free_port
 from tools.raw import Client
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 LIES = ["X-Forwarded-For: 192.0.2.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "X-Forwarded-Port: 443", "X-Real-IP: 192.0.2.9",
         "Forwarded: for=192.0.2.9;proto=https", "Via: 1.1 cdn"]
 

@@ -9,6 +9,8 @@ from tools.compare import NGINX, needs_nginx, refused_like_nginx, same_as_nginx
 from tools.raw import Client
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 SERVER = "server { listen %%port%%; location / { return 200 '[$v]'; } }"
 
 

@@ -9,6 +9,8 @@ from tools.server import BINARY
 from tools.times import PATIENCE
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

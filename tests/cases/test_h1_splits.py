@@ -4,6 +4,8 @@ from tools.backend import serve
 from tools.times import FULL
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 REQUESTS = {
     "get": (lines("GET /x?y=z HTTP/1.1", "Host: a", "X-A: b", "X-Empty:"), 0),
     "leading empty line": (b"\r\n" + lines("GET /x?y=z HTTP/1.1", "Host: a"), 0),

@@ -12,6 +12,8 @@ from tools.h2 import H2, request
 from tools.times import PATIENCE
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 SITE = """
     server {
         listen %%port%%;

@@ -8,6 +8,8 @@ from tools import h2
 from tools.h2 import H2, frame, request
 from tools.times import PATIENCE
 
+pytestmark = pytest.mark.shared_servers
+
 CALM = h2.ENHANCE_YOUR_CALM
 
 

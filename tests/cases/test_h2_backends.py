@@ -12,6 +12,8 @@ from tools.h2 import frame
 from tools.ports import free_port
 from tools.times import PATIENCE, wait_until
 
+pytestmark = pytest.mark.shared_servers
+
 
 class Origin:
     """A backend at frame level. `on(conn, stream, fields)` is called for each request, in its connection's thread."""

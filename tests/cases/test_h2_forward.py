@@ -9,6 +9,8 @@ from tools.certs import certificate
 from tools.h2 import H2, request
 from tools.times import PATIENCE, wait_until
 
+pytestmark = pytest.mark.shared_servers
+
 
 def proxy(hinge, origin, rules="", listen="%%port%%; http2 on", **names):
     return hinge.http(f"forward {{ listen {listen}; egress_allow 127.0.0.0/8; connect_ports {origin.port}; {rules} }}", **names)

@@ -6,6 +6,8 @@ from tools import h2
 from tools.certs import certificate
 from tools.h2 import H2, request
 
+pytestmark = pytest.mark.shared_servers
+
 
 def hang(c):
     c.request()

@@ -11,6 +11,8 @@ from tools.ports import free_port
 from tools.times import PATIENCE, wait_until
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 

@@ -8,6 +8,8 @@ from tools.backend import answers, named, serve
 from tools.beside import both, both_proxies, needs_nginx
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 class TestInheritance:
     """add_header_inherit and add_trailer_inherit are newer than Debian's nginx: the manual decides."""

@@ -5,6 +5,8 @@ import pytest
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 from tools.wire import answer
 
+pytestmark = pytest.mark.shared_servers
+
 SAME = {
     "a value": ('location / { if ($arg_a) { return 200 yes; } return 200 no; }', ["/", "/?a", "/?a=", "/?a=0", "/?a=00", "/?a=1", "/?a=x", "/?a=no"]),
     "equal": ("""

@@ -2,6 +2,8 @@
 import pytest
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 REPAIRED = [
     ("server { listen %%port%%; location / { return 200 hello; } }", ["server"]),
     ("server { listen %%port%%; return 200 hello; } events { }", ["server"]),

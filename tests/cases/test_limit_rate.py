@@ -8,6 +8,8 @@ from tools.beside import both, needs_nginx
 from tools.times import PATIENCE, wait_until
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 BODY = b"".join(b"%07d " % i for i in range(12_500))  # 100 000 bytes that are all different
 
 

@@ -5,6 +5,8 @@ import pytest
 from tools.server import BINARY
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 HELLO = "location / { return 200 hello; }"
 
 

@@ -3,6 +3,8 @@ import pytest
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 SITE = r"""
     server {
         listen %%port%%;

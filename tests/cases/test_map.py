@@ -6,6 +6,8 @@ import pytest
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def host(name, target="/"):
     return lines(f"GET {target} HTTP/1.1", f"Host: {name}", "Connection: close")

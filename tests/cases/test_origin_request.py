@@ -9,6 +9,8 @@ from tools.beside import both_proxies, needs_nginx
 from tools.times import wait_until
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def names(seen):
     return {n.lower() for n, _ in seen["headers"]}

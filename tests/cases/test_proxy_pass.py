@@ -6,6 +6,8 @@ from tools.backend import answers, named, says, serve
 from tools.ports import free_port
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 # location, proxy_pass URI, target asked for, target that arrives: nginx's rules of URI replacement
 REWRITES = [
     ("/", "", "/a/b?c=d", "/a/b?c=d"),

@@ -11,6 +11,8 @@ from tools.raw import Client
 from tools.times import PATIENCE, wait_until
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 GET = lines("GET / HTTP/1.1", "Host: a")
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.2 1234 443\r\n"

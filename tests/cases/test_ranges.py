@@ -6,6 +6,8 @@ import pytest
 from tools.backend import answers, named
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 CONF = """
     types { text/plain txt; }
     server {

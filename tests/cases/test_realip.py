@@ -8,6 +8,8 @@ import socket
 import pytest
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

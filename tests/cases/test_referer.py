@@ -5,6 +5,8 @@ import pytest
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 RETURN = "return 200 '[$invalid_referer]';"
 
 

@@ -4,6 +4,8 @@ from tools.backend import serve
 from tools.wire import answer
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 
+pytestmark = pytest.mark.shared_servers
+
 ECHO = 'return 200 "$uri|$args|$is_args";'
 
 # name: (inside of a server, targets)

@@ -9,6 +9,8 @@ from tools import backend as scripts
 from tools.times import wait_until
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

@@ -8,6 +8,8 @@ from tools.ports import free_port
 from tools.raw import Client
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def ask(h, host, port="port"):
     return h.get("/", host=host, port=port).text

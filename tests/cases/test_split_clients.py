@@ -2,6 +2,8 @@
 import pytest
 from tools.compare import needs_nginx, refused_like_nginx, same_as_nginx
 
+pytestmark = pytest.mark.shared_servers
+
 SERVER = "server { listen %%port%%; location / { return 200 '[$v]'; } }"
 
 

@@ -9,6 +9,8 @@ from tools.sites import OLD
 from tools.times import wait_until
 from tools.wire import lines
 
+pytestmark = pytest.mark.shared_servers
+
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"]
 
 

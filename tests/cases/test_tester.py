@@ -1,6 +1,8 @@
 """What the tester proves of files that start: a warning with the reason and the fix, an error with --strict, and silence where all is well."""
 import pytest
 
+pytestmark = pytest.mark.shared_servers
+
 ACME = """
     upstream app { server 10.1.2.3:80; }
     server {

@@ -9,6 +9,8 @@ from tools.ports import free_port
 from tools.times import PATIENCE
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 GET = lines("GET / HTTP/1.1", "Host: a")
 
 

@@ -11,6 +11,8 @@ import pytest
 from tools.certs import certificate, openssl
 from tools.times import PATIENCE, wait_until
 
+pytestmark = pytest.mark.shared_servers
+
 GET = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\n\r\n"
 SHOWN = '"$scheme $https $ssl_server_name $ssl_protocol $ssl_session_reused $ssl_client_verify"'
 

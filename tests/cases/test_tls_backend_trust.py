@@ -7,6 +7,8 @@ from tools.certs import certificate, joined
 
 from test_tls_trust import chain, root
 
+pytestmark = pytest.mark.shared_servers
+
 BACK = "server {{ listen %%port{n}%% ssl; {lines} ssl_verify_client optional_no_ca; return 200 '$ssl_client_s_dn|$ssl_session_reused|$ssl_client_verify'; }}\n"
 
 

@@ -2,6 +2,8 @@
 import pytest
 from tools.certs import certificate
 
+pytestmark = pytest.mark.shared_servers
+
 
 def pair(hinge, inner, **server):
     """A front whose locations reach a TLS server of the same process at %%port2%%."""

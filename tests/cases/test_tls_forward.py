@@ -13,6 +13,8 @@ from tools.wire import answer, lines
 from test_tls import address, ask, body, connect, context, read_all
 from test_tls_trust import root
 
+pytestmark = pytest.mark.shared_servers
+
 OUT = "egress_allow 127.0.0.0/8; connect_ports all;"
 
 

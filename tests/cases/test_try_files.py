@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.shared_servers
+
 
 @pytest.fixture
 def www(tree):

@@ -13,6 +13,8 @@ from tools.backend import echo, says
 from tools.times import PATIENCE, SLOW, wait_until
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 needs_nginx = pytest.mark.skipif(not os.path.exists(NGINX), reason="needs nginx")
 

@@ -9,6 +9,8 @@ from tools.backend import named, says
 from tools.raw import Client
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 
 def logged(hinge, server, names, send, **more):
     """Serves one request and gives the variables as its log line has them."""

@@ -8,6 +8,8 @@ import pytest
 from tools.compare import NGINX, needs_nginx
 from tools.wire import answer, lines
 
+pytestmark = pytest.mark.shared_servers
+
 NAMES = """request request_uri request_method server_protocol scheme https uri document_uri args query_string is_args host http_host server_name
     arg_a arg_b arg_c arg_empty arg_flag arg_no cookie_sid cookie_other cookie_third cookie_sp cookie_q cookie_no
     http_user_agent http_referer http_x_own http_x_own_field http_cookie http_x_forwarded_for http_via http_connection http_upgrade http_te

@@ -6,6 +6,8 @@ from tools.backend import answers, echo, named, serve
 from tools.beside import both, needs_nginx
 from tools.wire import answer, chunked, lines
 
+pytestmark = pytest.mark.shared_servers
+
 SITE = """
     %%http%%
     server { listen %%port%%; %%server%%

@@ -21,7 +21,7 @@ FIELDS = ("Location", "Content-Type", "WWW-Authenticate", "Allow")
 
 
 def _text(server, value):
-    value = value.replace(f":{server.ports['port']}", ":PORT").replace(str(server.dir), "DIR")
+    value = value.replace(f":{server.ports['port']}", ":PORT").replace(str(server.home), "DIR")
     value = re.sub(r"(\d+) [\w -]+(?=</title>|</h1>)", r"\1 REASON", value)
     return re.sub(r"(?:nginx|hinge)/[0-9.]+", "SERVER", value)
 
@@ -42,26 +42,23 @@ def _logged(server, pattern):
     return [_text(server, text) for text in found]
 
 
-def pair(hinge, text, http=False, log=None, **names):
-    """The two servers, started."""
-    prepared = []
-    for binary in (None, NGINX):
-        inside = text if http else "server {\n listen %%port%%;\n" + text + "\n}"
-        names_here = {**names, "main": names.get("main", "")}
-        prepared.append(hinge.prepare_http(inside, **names_here, **({"binary": binary} if binary else {})))
-        if log:
-            server = prepared[-1]
-            server.write("nginx.conf", server.read("nginx.conf").replace("error_log error.log info;", "error_log error.log notice;"))
-    return prepared
+def pair(text, http=False, log=None, **names):
+    """What hinge and nginx are to be started with: their common inside of an http block, and the names of each."""
+    inside = text if http else "server {\n listen %%port%%;\n" + text + "\n}"
+    names = {**names, "log_level": "notice" if log else "info"}
+    return inside, [names, {**names, "binary": NGINX}]
 
 
 def same_as_nginx(hinge, text, requests, http=False, log=None, setup=None, **names):
     """Gives hinge's answers, after comparing them with nginx's. setup(dir) may put files in each server's directory."""
-    ours, theirs = pair(hinge, text, http, log, **names)
-    for server in (ours, theirs):
-        if setup:
+    inside, both = pair(text, http, log, **names)
+    if setup:
+        ours, theirs = (hinge.prepare_http(inside, **own) for own in both)
+        for server in (ours, theirs):
             setup(server.dir)
-        server.start()
+            server.start()
+    else:
+        ours, theirs = (hinge.http(inside, **own) for own in both)
     answers = []
     for request in requests:
         mine, yours = _ask(ours, request), _ask(theirs, request)
@@ -75,7 +72,9 @@ def same_as_nginx(hinge, text, requests, http=False, log=None, setup=None, **nam
 def refused_like_nginx(hinge, text, http=False):
     """Both refuse the file, with the same first line; gives its text."""
     messages = []
-    for server in pair(hinge, text, http):
+    inside, both = pair(text, http)
+    for own in both:
+        server = hinge.prepare_http(inside, **own)
         done = server.run("-t")
         assert done.returncode != 0, f"accepted by {server.binary}"
         first = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*?) in \S+:(\d+)", done.stderr)

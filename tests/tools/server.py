@@ -26,7 +26,7 @@ BINARY = os.environ.get("HINGE_BIN") or str(ROOT / "build" / "hinge")
 MAIN = """\
 daemon off;
 worker_processes %%workers%%;
-error_log error.log info;
+error_log error.log %%log_level%%;
 pid hinge.pid;
 %%main%%
 events {
@@ -48,11 +48,11 @@ class Hinge:
 
     def __init__(self, text, binary=BINARY, host=None, **names):
         self.binary, self.host = binary, host
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hinge-"))
-        self.dir.chmod(0o755)  # the engine gives up root and must still reach its own files
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="hinge-"))
+        self.home.chmod(0o755)  # the engine gives up root and must still reach its own files
         self.names, self.ports, self.allowed = names, {}, []
         self.process, self.exit_code = None, None
-        self.altered = False  # this case did more than ask (tools/shared.py)
+        self.altered = False  # this case does more than ask (tools/shared.py)
         self.earlier = {}  # bytes that files already had when the case began
         self.conf = ["-c", "nginx.conf"]
         self.write("nginx.conf", text)
@@ -60,9 +60,15 @@ class Hinge:
 
     # -- files
 
+    @property
+    def dir(self):
+        """The server's directory. A case that knows it may change what is in there."""
+        self.altered = True
+        return self.home
+
     def expand(self, text, **more):
         """Fills the placeholders of a template."""
-        names = {"dir": self.dir, "workers": 1, "main": "", "access_log": "access_log off;", **self.names, **more}
+        names = {"dir": self.home, "workers": 1, "main": "", "log_level": "info", "access_log": "access_log off;", **self.names, **more}
 
         def value(match):
             name = match[1]
@@ -78,7 +84,7 @@ class Hinge:
 
     def write(self, name, text, **more):
         self.altered = True
-        path = self.dir / name
+        path = self.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(path.name + ".new")
         fresh.write_text(self.expand(text, **more))
@@ -89,7 +95,7 @@ class Hinge:
         return self.write("nginx.conf", HTTP, inside=text, **more)
 
     def read(self, name):
-        path = self.dir / name
+        path = self.home / name
         return path.read_bytes()[self.earlier.get(name, 0):].decode(errors="replace") if path.exists() else ""
 
     def wait_lines(self, name, n=1):
@@ -109,7 +115,7 @@ class Hinge:
     # -- process
 
     def command(self, *args):
-        words = [self.binary, "-p", f"{self.dir}/", *self.conf, "-e", "error.log", *args]
+        words = [self.binary, "-p", f"{self.home}/", *self.conf, "-e", "error.log", *args]
         return self.host.command(*words) if self.host else words
 
     def run(self, *args, check=None):
@@ -123,7 +129,7 @@ class Hinge:
 
     def explain(self, *args, check=None):
         """hinge explain with this server's configuration, whether it runs or not."""
-        done = subprocess.run([self.binary, "explain", "-p", f"{self.dir}/", *self.conf, *args], capture_output=True, text=True,
+        done = subprocess.run([self.binary, "explain", "-p", f"{self.home}/", *self.conf, *args], capture_output=True, text=True,
                               timeout=PATIENCE, stdin=subprocess.DEVNULL)
         assert not SANITIZERS.search(done.stdout + done.stderr), done.stderr
         if check is not None:
@@ -131,7 +137,7 @@ class Hinge:
         return done
 
     def start(self, *args):
-        self.stderr = open(self.dir / "stderr", "ab")
+        self.stderr = open(self.home / "stderr", "ab")
         self.process = subprocess.Popen(self.command(*args), stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr)
         wait_until(self._is_up, lambda: f"the pid file\n{self.read('stderr')}\n{self.log}")
         return self
@@ -143,12 +149,15 @@ class Hinge:
 
     @property
     def pid(self):
+        self.altered = True  # by whoever sends it signals
         return self.process.pid
 
     def children(self):
         """The pids of the processes that the started one has begotten: the engine (or nginx's workers)."""
+        pid = self.process.pid
+        self.altered = True
         try:
-            with open(f"/proc/{self.pid}/task/{self.pid}/children") as f:
+            with open(f"/proc/{pid}/task/{pid}/children") as f:
                 return [int(p) for p in f.read().split()]
         except FileNotFoundError:
             return []
@@ -156,7 +165,7 @@ class Hinge:
     def rss(self):
         """Resident memory of all processes, in bytes."""
         total = 0
-        for pid in [self.pid, *self.children()]:
+        for pid in [self.process.pid, *self.children()]:
             try:
                 status = pathlib.Path(f"/proc/{pid}/status").read_text()
             except FileNotFoundError:
@@ -166,7 +175,7 @@ class Hinge:
 
     def signal(self, number):
         self.altered = True
-        os.kill(self.pid, number)
+        os.kill(self.process.pid, number)
         return self
 
     def reload(self):
@@ -199,7 +208,7 @@ class Hinge:
 
     def begin_case(self):
         """A server that has served other cases starts with empty logs, as far as the new one can see."""
-        self.earlier = {path.name: path.stat().st_size for path in self.dir.iterdir() if path.name == "stderr" or path.suffix == ".log"}
+        self.earlier = {path.name: path.stat().st_size for path in self.home.iterdir() if path.name == "stderr" or path.suffix == ".log"}
         return self
 
     def finish(self):
@@ -215,8 +224,8 @@ class Hinge:
                 self.stderr.close()
             assert code == 0, f"exit code {code}\n{self.read('stderr')}\n{self.log}"
         bad = self.alarms()
-        assert not bad, f"in {self.dir}:\n" + "\n".join(bad) + "\n" + self.read("stderr")[-8000:]
-        shutil.rmtree(self.dir, ignore_errors=True)
+        assert not bad, f"in {self.home}:\n" + "\n".join(bad) + "\n" + self.read("stderr")[-8000:]
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def alarms(self):
         """What it wrote that must not be there."""
@@ -227,7 +236,7 @@ class Hinge:
     def _kill_what_is_left(self):
         """A server that did not obey: its children first, for nobody would know them afterwards."""
         if self.process.poll() is None:
-            for pid in [*self.children(), self.pid]:
+            for pid in [*self.children(), self.process.pid]:
                 os.kill(pid, signal.SIGKILL)
             self.process.wait()
 

@@ -6,32 +6,41 @@ Starting a server costs far more than one request, above all with sanitizers. A 
 
 gets its servers from a pool: a case that wants just the configuration that an earlier case of the module wanted (the same text, the
 same names in it) is given the server that still runs. So that texts come out the same, the first backend of every case has one and the
-same port, the second another, and so on; the backends themselves are new ones in every case, as ever.
+same port, the second another, and so on, and the tree has one and the same name; the backends and the files themselves are new ones in
+every case, as ever.
 
 What keeps cases apart:
 - `log` and `read()` begin where the case began.
 - A server is stopped and judged like any other at the end of a case that failed, after which it had ended or had written what alarms, or
-  that did more than ask: signalled it, wrote to its files, allowed an alert (Hinge.altered).
+  that did more than ask: took its directory or its pid, signalled it, wrote to its files, allowed an alert (Hinge.altered).
 - The rest is stopped at the end of the module. What only shows there, a leak or an exit code, is told with the cases it had served.
 
-It is not for modules whose cases put files beside the configuration, or signal processes, by themselves. A configuration that keeps
-something from one request to the next, or writes lines when the answer is out already, is never shared: LASTING.
+A configuration that keeps something from one request to the next (and be it a directory below the tree that it holds open), or writes
+lines when the answer is out already, is never shared: LASTING. Sharing is not for modules about memory or processes.
 """
+import functools
 import re
 
 from .ports import free_port
 from .server import Hinge, Starter
+from .sites import Tree
 
-LASTING = re.compile(r"access_log (?!off)|limit_|stub_status|max_fails|fail_timeout|resolver|open_file_cache|proxy_next_upstream_t|log_")
+LASTING = re.compile(r"access_log (?!off)|log_format|limit_|stub_status|counters;|max_fails|fail_timeout|resolver|open_file_cache|session|%%tree%%/\w|"
+                     r"upstream[^}]*\bserver\b[^}]*\bserver\b")
 AT_MOST = 6  # servers that wait for another case; the one that has waited longest goes
 
 
 class Pool:
-    """What a module's cases share: running servers, and the numbers of ports."""
+    """What a module's cases share: running servers, the numbers of ports, and a directory."""
 
     def __init__(self):
         self.idle = []  # the longest waiting first
         self.ports = []
+
+    @functools.cached_property
+    def tree(self):
+        """The directory of files of every case; empty at its beginning."""
+        return Tree()
 
     def backend_port(self, n):
         """The port of the n-th backend of a case."""
@@ -63,6 +72,7 @@ class Pool:
             raise AssertionError(f"{e}\nThis server served the cases\n  " + "\n  ".join(h.cases)) from None
 
     def close(self):
+        self.tree.remove()
         failures = []
         for h in self.idle:
             try:

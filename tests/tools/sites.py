@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 
-from .server import HTTP, Hinge
 from .times import wait_until
 from .wire import lines
 
@@ -51,6 +50,12 @@ class Tree:
     def remove(self):
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def clear(self):
+        """The same directory, empty."""
+        self.path.chmod(0o755)
+        for path in self.path.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
 
 class Said:
     """An answer as far as two servers can agree about it."""
@@ -82,15 +87,10 @@ class Said:
 class Sites:
     """hinge and nginx with the same http block; %%tree%% is the tree."""
 
-    def __init__(self, tree, text, **names):
+    def __init__(self, starter, tree, text, **names):
         self.tree = tree
-        self.hinge = Hinge(HTTP, inside=text, tree=tree, **names)
-        self.nginx = Hinge(HTTP, binary=NGINX, inside=text, tree=tree, **names)
-
-    def start(self):
-        self.hinge.start()
-        self.nginx.start()
-        return self
+        self.hinge = starter.http(text, tree=tree, **names)
+        self.nginx = starter.http(text, binary=NGINX, tree=tree, **names)
 
     @property
     def both(self):
@@ -118,7 +118,3 @@ class Sites:
             done = len(re.findall("reconfigur", s.log))
             s.reload()
             wait_until(lambda s=s, done=done: len(re.findall("reconfigur", s.log)) > done, "reload")
-
-    def finish(self):
-        for s in self.both:
-            s.finish()
