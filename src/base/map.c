@@ -59,10 +59,10 @@ static inline uint64_t fold8(uint64_t w)
     return w | upper >> 2;
 }
 
-uint64_t hash_bytes(slice s, bool icase)
+static inline uint64_t sip(const uint64_t key[2], slice s, bool icase)
 {
-    uint64_t v[4] = { hash_key[0] ^ 0x736f6d6570736575ull, hash_key[1] ^ 0x646f72616e646f6dull,
-                      hash_key[0] ^ 0x6c7967656e657261ull, hash_key[1] ^ 0x7465646279746573ull };
+    uint64_t v[4] = { key[0] ^ 0x736f6d6570736575ull, key[1] ^ 0x646f72616e646f6dull, key[0] ^ 0x6c7967656e657261ull,
+                      key[1] ^ 0x7465646279746573ull };
     size_t i = 0;
     uint64_t w;
     for (; i + 8 <= s.n; i += 8) {
@@ -83,6 +83,16 @@ uint64_t hash_bytes(slice s, bool icase)
     for (int r = 0; r < 3; r++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hash_bytes(slice s, bool icase)
+{
+    return sip(hash_key, s, icase);
+}
+
+uint64_t hash_keyed(const uint64_t key[2], slice s)
+{
+    return sip(key, s, false);
 }
 
 void map_init(struct map *m, bool icase)

@@ -35,6 +35,8 @@ void *map_get(const struct map *m, slice key);
 
 /* SipHash-1-3 of the bytes under the process's random key; letters folded when icase. */
 uint64_t hash_bytes(slice s, bool icase);
+/* SipHash-1-3 of the bytes under that key, which whoever keeps hashes for another process chose. */
+uint64_t hash_keyed(const uint64_t key[2], slice s);
 /* Random bytes from the kernel; aborts when it gives none. */
 void rand_bytes(void *dst, size_t n);
 

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/err.h"
+#include "base/memfile.h"
 #include "base/strb.h"
 #include "conf/bundle_priv.h"
 
@@ -31,6 +32,8 @@ void bundle_free(struct bundle *b)
     if (!b)
         return;
     for (struct bundle_entry *e = b->first; e; e = e->next) {
+        if (e->mapped)
+            memfile_unmap(e->text.p, e->text.n + 1);
         for (uint32_t i = 0; e->fds && i < e->nfds; i++) {
             if (e->fds[i] >= 0)
                 close(e->fds[i]);

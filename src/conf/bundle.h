@@ -9,6 +9,11 @@
  * Entries are kept by kind and key. Text entries own their bytes. Descriptors are not in the text: the entry holds an
  * array of them, which travels beside the memory file in the order of the entries.
  *
+ * What is large is in memory once, whoever has the bundle: a file of BUNDLE_LARGE bytes or more lives in a memory file
+ * of its own (base/memfile.h), which the entry has for a descriptor; every process that holds the bundle maps it. And
+ * of what is needed only to make something else (a list of a million names), the open bundle keeps what was made of it,
+ * a table in a memory file, and not the text.
+ *
  * A failed fetch is kept like a successful one, so that the same configuration fails in the same way in the engine.
  * Not thread-safe: a bundle is used by one thread at a time.
  */
@@ -30,15 +35,18 @@ enum bundle_kind {
     BUNDLE_DIR,    /* key: full path; fds: one, a directory for files without a name */
     BUNDLE_OPTION, /* key: name; text: a fact of the command line (prefix, pid path, -g text, ...) */
     BUNDLE_TREE,   /* key: full path; fds: one, a directory beneath which files are opened (conf/trees.h) */
+    BUNDLE_TABLE,  /* key: its maker's; fds: one, a sealed memory file that was made of files */
 };
+
+enum { BUNDLE_LARGE = 64 << 10 }; /* bytes from which a file is not kept as text of its entry */
 
 struct bundle_entry {
     enum bundle_kind kind;
     slice key, text;
     int *fds; /* nfds descriptors (malloc), or NULL; bundle_free closes those that are not negative */
     uint32_t nfds;
-    uint32_t readers; /* of a file: who may hold its text; see bundle_file_done */
-    int error;        /* errno of a fetch that failed, remembered so that a closed bundle answers the same; 0 else */
+    bool mapped; /* `text` and a NUL behind it are the memory file fds[0] */
+    int error;   /* errno of a fetch that failed, remembered so that a closed bundle answers the same; 0 else */
     struct bundle_entry *next;
 };
 
@@ -69,10 +77,11 @@ slice bundle_conf_path(struct bundle *b, slice path);
 /* OK; ERR_SYS with errno as the open or read failed; ERR_NOTFOUND when closed and not there; ERR_LIMIT; ERR_NOMEM. */
 int bundle_file(struct bundle *b, slice path, slice *text);
 /*
- * Who has asked for a file and needs its text no more. Of a closed bundle the memory is given back once every asker has
- * said so, and the file does not exist from then on: to be called when everything was read.
+ * Hands a file to `take` in pieces and keeps nothing of it: for what goes on as a BUNDLE_TABLE. As bundle_file, but a
+ * closed bundle has no such files; what `take` answers other than OK ends it and is returned.
  */
-void bundle_file_done(struct bundle *b, slice path);
+typedef int (*bundle_take_fn)(void *ctx, slice piece);
+int bundle_pieces(struct bundle *b, slice path, bundle_take_fn take, void *ctx);
 /* Sorted matches of a glob pattern; *paths as in BUNDLE_GLOB. No match is OK with an empty text. */
 int bundle_glob(struct bundle *b, slice pattern, slice *paths);
 /* ERR_NOTFOUND: the name does not exist; ERR_SYS: it could not be asked for (or there is no resolver). */

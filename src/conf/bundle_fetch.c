@@ -6,14 +6,16 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/memfile.h"
 #include "base/strb.h"
 #include "conf/bundle.h"
 #include "conf/bundle_priv.h"
 #include "conf/tree.h"
+
+enum { READ_PIECE = 64 << 10 };
 
 /* What a kept entry answers. EFBIG and ENOENT-by-name stand for codes of ours. */
 static int answer(const struct bundle_entry *e, slice *text)
@@ -42,43 +44,113 @@ static int keep(struct bundle *b, enum bundle_kind kind, slice key, struct strb 
     return e ? answer(e, out) : ERR_NOMEM;
 }
 
-/* 0 or an errno. The builder is marked failed when memory ran out. */
-static int read_all(int fd, struct strb *out)
-{
-    for (;;) {
-        if (!strb_room(out, 65536))
-            return 0;
-        ssize_t n = read(fd, out->p + out->n, 65536);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        if (n == 0)
-            return 0;
-        out->n += (size_t)n;
-        if (out->n > CONF_MAX_FILE)
-            return EFBIG;
-    }
-}
+/* ---- files ---- */
 
 /* O_NONBLOCK: a FIFO in the place of a file is empty, or an error, but never a hang. */
-static int read_file(const char *path, struct strb *out)
+static int open_file(slice key)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return errno;
-    int error = read_all(fd, out);
+    if (slice_find(key, '\0') >= 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return open(key.p, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+/* The whole file in pieces of READ_PIECE. *error: an errno, 0 none; else what `take` answered. */
+static int pieces(int fd, bundle_take_fn take, void *ctx, int *error)
+{
+    char *piece = malloc(READ_PIECE);
+    size_t total = 0;
+    int rc = piece ? OK : ERR_NOMEM;
+    *error = 0;
+    while (rc == OK) {
+        ssize_t n = read(fd, piece, READ_PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        *error = n < 0 ? errno : 0;
+        if (n <= 0)
+            break;
+        total += (size_t)n;
+        *error = total > CONF_MAX_FILE ? EFBIG : 0;
+        if (*error)
+            break;
+        rc = take(ctx, slice_of(piece, (size_t)n));
+    }
+    free(piece);
+    return rc;
+}
+
+/* Where the bytes of a file gather: on the heap until they are many, then in a memory file. */
+struct gathered {
+    struct strb small;
+    int fd; /* -1: none yet */
+};
+
+static int gather(void *ctx, slice piece)
+{
+    struct gathered *g = ctx;
+    if (g->fd < 0 && g->small.n + piece.n < BUNDLE_LARGE) {
+        strb_add(&g->small, piece);
+        return g->small.failed ? ERR_NOMEM : OK;
+    }
+    if (g->fd < 0 && memfile_new("hinge-file", &g->fd) < 0)
+        return ERR_NOMEM;
+    int rc = memfile_put(g->fd, strb_slice(&g->small));
+    if (rc == OK)
+        rc = memfile_put(g->fd, piece);
+    g->small.n = 0;
+    return rc == OK ? OK : ERR_NOMEM;
+}
+
+static int keep_large(struct bundle *b, slice key, int fd, slice *out)
+{
+    slice all;
+    int *fds = malloc(sizeof(*fds));
+    if (!fds || memfile_put(fd, SLICE("\0")) < 0 || memfile_seal(fd) < 0 || memfile_map(fd, &all) < 0)
+        goto fail;
+    struct bundle_entry *e = bundle_add(b, BUNDLE_FILE, key, slice_upto(all, all.n - 1), 0);
+    if (!e) {
+        memfile_unmap(all.p, all.n);
+        goto fail;
+    }
+    fds[0] = fd;
+    e->fds = fds;
+    e->nfds = 1;
+    e->mapped = true;
+    return answer(e, out);
+fail:
+    free(fds);
     close(fd);
-    return error;
+    return ERR_NOMEM;
+}
+
+static int fetch_file(struct bundle *b, slice key, slice *text)
+{
+    struct gathered g = { .fd = -1 };
+    int error = 0, rc = OK, fd = open_file(key);
+    strb_init(&g.small, 0);
+    if (fd >= 0) {
+        rc = pieces(fd, gather, &g, &error);
+        close(fd);
+    } else {
+        error = errno;
+    }
+    if (rc == OK && !error && g.fd >= 0) {
+        strb_done(&g.small);
+        return keep_large(b, key, g.fd, text);
+    }
+    if (g.fd >= 0)
+        close(g.fd);
+    if (rc == OK)
+        return keep(b, BUNDLE_FILE, key, &g.small, error, text);
+    strb_done(&g.small);
+    return rc;
 }
 
 static int find(struct bundle *b, enum bundle_kind kind, slice key, slice *text)
 {
-    struct bundle_entry *e = map_get(&b->by_key[kind], key);
-    if (!e)
-        return ERR_NOTFOUND;
-    e->readers++;
-    return answer(e, text);
+    const struct bundle_entry *e = map_get(&b->by_key[kind], key);
+    return e ? answer(e, text) : ERR_NOTFOUND;
 }
 
 static bool is_known(const struct bundle *b, enum bundle_kind kind, slice key)
@@ -88,31 +160,34 @@ static bool is_known(const struct bundle *b, enum bundle_kind kind, slice key)
 
 int bundle_file(struct bundle *b, slice path, slice *text)
 {
-    struct strb data;
     slice key = bundle_path(b, path);
     if (!key.p)
         return ERR_NOMEM;
-    if (is_known(b, BUNDLE_FILE, key))
-        return find(b, BUNDLE_FILE, key, text);
-    strb_init(&data, 0);
-    int error = slice_find(key, '\0') >= 0 ? EINVAL : read_file(key.p, &data);
-    return keep(b, BUNDLE_FILE, key, &data, error, text);
+    return is_known(b, BUNDLE_FILE, key) ? find(b, BUNDLE_FILE, key, text) : fetch_file(b, key, text);
 }
 
-/* The pages in between go back to the system; their arena frees the rest. */
-void bundle_file_done(struct bundle *b, slice path)
+int bundle_pieces(struct bundle *b, slice path, bundle_take_fn take, void *ctx)
 {
-    struct bundle_entry *e = map_get(&b->by_key[BUNDLE_FILE], path);
-    if (!e || !e->readers || --e->readers || !b->closed)
-        return;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)e->text.p, to = from + e->text.n;
-    from = (from + page - 1) & ~(page - 1);
-    to &= ~(page - 1);
-    if (from < to)
-        madvise((void *)from, to - from, MADV_DONTNEED);
-    e->text = SLICE_NONE;
-    e->error = ENOENT;
+    slice key = bundle_path(b, path), text;
+    int error;
+    if (!key.p)
+        return ERR_NOMEM;
+    if (is_known(b, BUNDLE_FILE, key)) {
+        int rc = find(b, BUNDLE_FILE, key, &text);
+        return rc == OK && text.n ? take(ctx, text) : rc;
+    }
+    int fd = open_file(key);
+    if (fd < 0)
+        return ERR_SYS;
+    int rc = pieces(fd, take, ctx, &error);
+    close(fd);
+    if (rc != OK || !error)
+        return rc;
+    errno = error;
+    return error == EFBIG ? ERR_LIMIT : ERR_SYS;
 }
+
+/* ---- names of files, addresses of names ---- */
 
 int bundle_glob(struct bundle *b, slice pattern, slice *paths)
 {

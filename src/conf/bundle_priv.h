@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "conf/bundle.h"
 
-enum { BUNDLE_KINDS = BUNDLE_TREE + 1 };
+enum { BUNDLE_KINDS = BUNDLE_TABLE + 1 };
 
 struct bundle {
     struct arena arena; /* entries, keys, texts */

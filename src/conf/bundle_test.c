@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memfile.h"
+
 static void paths(void **state)
 {
     struct bundle *b = bundle_new(SLICE("/usr/local"));
@@ -236,37 +238,116 @@ static void hostile(void **state)
     bundle_free(a);
 }
 
-/* A text of many pages is given back by a closed bundle once nobody needs it, and not before. */
-static void given_back(void **state)
+static char *many_bytes(const char *path, size_t n)
 {
-    struct bundle *b = bundle_new(SLICE("/nowhere"));
-    slice path = SLICE("/nowhere/list"), text;
-    char *many = malloc(200000);
-    memset(many, 'x', 200000);
-    assert_int_equal(bundle_file_set(b, path, slice_of(many, 200000)), OK);
-    assert_int_equal(bundle_file(b, path, &text), OK);
-    bundle_file_done(b, path);
-    assert_int_equal(bundle_file(b, path, &text), OK); /* it is open: others may ask yet */
-    assert_int_equal(bundle_file(b, path, &text), OK);
+    FILE *f = fopen(path, "w");
+    char *bytes = malloc(n);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (char)('a' + i % 23);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+    return bytes;
+}
+
+/* A large file is not in the sealed text: it travels as a descriptor, and ends in a NUL wherever a page does. */
+static void large(void **state)
+{
+    static const size_t sizes[] = { BUNDLE_LARGE - 1, BUNDLE_LARGE, BUNDLE_LARGE + 1, 50 * 4096 };
+    char path[] = "/tmp/hinge-large-XXXXXX";
+    close(mkstemp(path));
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct bundle *a = bundle_new(SLICE("/")), *b;
+        char *bytes = many_bytes(path, sizes[i]);
+        int fd, *fds;
+        size_t n;
+        slice text;
+        assert_int_equal(bundle_file(a, slice_str(path), &text), OK);
+        assert_true(slice_eq(text, slice_of(bytes, sizes[i])));
+        assert_int_equal(text.p[text.n], 0);
+        assert_int_equal(bundle_seal(a, &fd, &fds, &n), OK);
+        assert_int_equal(n, sizes[i] >= BUNDLE_LARGE);
+        assert_int_equal(lseek(fd, 0, SEEK_END) < (off_t)BUNDLE_LARGE, n == 1);
+        for (size_t k = 0; k < n; k++)
+            fds[k] = dup(fds[k]);
+        bundle_free(a);
+        assert_int_equal(bundle_load(fd, fds, n, &b), OK);
+        assert_int_equal(bundle_file(b, slice_str(path), &text), OK);
+        assert_true(slice_eq(text, slice_of(bytes, sizes[i])));
+        assert_int_equal(text.p[text.n], 0);
+        bundle_free(b);
+        close(fd);
+        free(fds);
+        free(bytes);
+    }
+    remove(path);
+}
+
+/* A descriptor that is no sealed text is refused, and stays its giver's. */
+static void no_text(void **state)
+{
+    char path[] = "/tmp/hinge-large-XXXXXX";
+    int sealed, *fds, other;
+    size_t n;
+    slice text;
+    struct bundle *a = bundle_new(SLICE("/")), *b = NULL;
+    close(mkstemp(path));
+    free(many_bytes(path, BUNDLE_LARGE));
+    assert_int_equal(bundle_file(a, slice_str(path), &text), OK);
+    assert_int_equal(bundle_seal(a, &sealed, &fds, &n), OK);
+    assert_int_equal(memfile_new("other", &other), OK);
+    assert_int_equal(memfile_put(other, SLICE("no NUL")), OK);
+    assert_int_equal(bundle_load(sealed, &other, 1, &b), ERR_SYNTAX);
+    assert_int_equal(memfile_seal(other), OK);
+    assert_int_equal(bundle_load(sealed, &other, 1, &b), ERR_SYNTAX);
+    assert_int_equal(close(other), 0);
+    assert_int_equal(bundle_load(sealed, &other, 1, &b), ERR_SYS);
+    assert_null(b);
+    bundle_free(a);
+    close(sealed);
+    free(fds);
+    remove(path);
+}
+
+static int take(void *ctx, slice piece)
+{
+    struct strb *all = ctx;
+    strb_add(all, piece);
+    return all->n > 150000 ? ERR_REFUSED : OK;
+}
+
+/* Whoever takes a file in pieces leaves nothing of it in the bundle. */
+static void in_pieces(void **state)
+{
+    char path[] = "/tmp/hinge-large-XXXXXX";
+    struct bundle *b = bundle_new(SLICE("/"));
+    struct strb all;
+    strb_init(&all, 0);
+    close(mkstemp(path));
+    char *bytes = many_bytes(path, 140000);
+    assert_int_equal(bundle_pieces(b, slice_str(path), take, &all), OK);
+    assert_true(slice_eq(strb_slice(&all), slice_of(bytes, 140000)));
+    assert_int_equal(bundle_pieces(b, slice_str(path), take, &all), ERR_REFUSED);
+    assert_null(bundle_first(b));
+    remove(path);
+    assert_int_equal(bundle_pieces(b, slice_str(path), take, &all), ERR_SYS);
+    assert_int_equal(errno, ENOENT);
+    assert_int_equal(bundle_file_set(b, slice_str(path), SLICE("held")), OK);
+    all.n = 0;
+    assert_int_equal(bundle_pieces(b, slice_str(path), take, &all), OK);
+    assert_true(slice_eq(strb_slice(&all), SLICE("held")));
     bundle_close(b);
-    bundle_file_done(b, path);
-    assert_int_equal(bundle_file(b, path, &text), OK);
-    assert_true(slice_eq(text, slice_of(many, 200000)));
-    bundle_file_done(b, path);
-    bundle_file_done(b, path);
-    assert_int_equal(bundle_file(b, path, &text), ERR_SYS);
-    bundle_file_done(b, path);
-    bundle_file_done(b, SLICE("/nowhere/else"));
+    assert_int_equal(bundle_pieces(b, SLICE("/none"), take, &all), ERR_NOTFOUND);
+    strb_done(&all);
     bundle_free(b);
-    free(many);
+    free(bytes);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths),     cmocka_unit_test(options), cmocka_unit_test(files),
-        cmocka_unit_test(too_large), cmocka_unit_test(names),   cmocka_unit_test(travel),
-        cmocka_unit_test(unsealed),  cmocka_unit_test(hostile), cmocka_unit_test(given_back),
+        cmocka_unit_test(paths), cmocka_unit_test(options), cmocka_unit_test(files),     cmocka_unit_test(too_large),
+        cmocka_unit_test(names), cmocka_unit_test(travel),  cmocka_unit_test(unsealed),  cmocka_unit_test(hostile),
+        cmocka_unit_test(large), cmocka_unit_test(no_text), cmocka_unit_test(in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,22 +7,22 @@
  *
  *   header  "HINGEBDL" version:4 nentries:4 prefix:4 reserved:4 prefix-bytes
  *   entry   kind:4 error:4 nfds:4 key:4 text:8 key-bytes text-bytes
+ *
+ * A file with a descriptor has its text there.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "base/err.h"
+#include "base/memfile.h"
 #include "base/strb.h"
 #include "conf/bundle.h"
 #include "conf/bundle_priv.h"
 
-enum { WIRE_VERSION = 1, WIRE_MAX_FDS = 1 << 16 };
+enum { WIRE_VERSION = 2, WIRE_MAX_FDS = 1 << 16 };
 #define WIRE_MAGIC    SLICE("HINGEBDL")
 #define WIRE_MAX_SIZE ((size_t)1 << 32)
 
@@ -38,9 +38,10 @@ static void put_entry(struct strb *b, const struct bundle_entry *e)
     put(b, (uint64_t)(uint32_t)e->error, 4);
     put(b, e->nfds, 4);
     put(b, e->key.n, 4);
-    put(b, e->text.n, 8);
+    slice text = e->mapped ? SLICE_NONE : e->text;
+    put(b, text.n, 8);
     strb_add(b, e->key);
-    strb_add(b, e->text);
+    strb_add(b, text);
 }
 
 static int encode(struct bundle *b, struct strb *out)
@@ -57,27 +58,13 @@ static int encode(struct bundle *b, struct strb *out)
     return out->failed ? ERR_NOMEM : OK;
 }
 
-static int write_all(int fd, slice s)
-{
-    while (s.n) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return ERR_SYS;
-        s = slice_from(s, (size_t)n);
-    }
-    return OK;
-}
-
 /* A memory file that nobody can change any more. */
 static int sealed_file(slice bytes, int *out)
 {
-    int fd = memfd_create("hinge-bundle", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
+    int fd;
+    if (memfile_new("hinge-bundle", &fd) < 0)
         return ERR_SYS;
-    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    if (write_all(fd, bytes) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0) {
+    if (memfile_put(fd, bytes) < 0 || memfile_seal(fd) < 0) {
         int keep = errno;
         close(fd);
         errno = keep;
@@ -173,6 +160,23 @@ static int claim_fds(struct bundle_entry *e, uint32_t n, struct fd_list *fds)
     return OK;
 }
 
+static int map_text(struct bundle_entry *e)
+{
+    slice all;
+    if (e->nfds != 1 || e->text.n || e->error)
+        return ERR_SYNTAX;
+    int r = memfile_map(e->fds[0], &all);
+    if (r < 0)
+        return r;
+    if (all.p[all.n - 1]) {
+        memfile_unmap(all.p, all.n);
+        return ERR_SYNTAX;
+    }
+    e->text = slice_upto(all, all.n - 1);
+    e->mapped = true;
+    return OK;
+}
+
 static int load_entry(struct bundle *b, slice *s, struct fd_list *fds)
 {
     uint64_t kind, error, nfds, nkey, ntext;
@@ -188,7 +192,8 @@ static int load_entry(struct bundle *b, slice *s, struct fd_list *fds)
     if (!arena_dup(&b->arena, text, &copy))
         return ERR_NOMEM;
     struct bundle_entry *e = bundle_add(b, (enum bundle_kind)kind, key, copy, (int)error);
-    return e ? claim_fds(e, (uint32_t)nfds, fds) : ERR_NOMEM;
+    int r = e ? claim_fds(e, (uint32_t)nfds, fds) : ERR_NOMEM;
+    return r == OK && kind == BUNDLE_FILE && nfds ? map_text(e) : r;
 }
 
 static int load_entries(struct bundle *b, slice s, uint64_t n, struct fd_list fds)
@@ -235,20 +240,11 @@ int bundle_load_bytes(slice bytes, const int *fds, size_t nfds, struct bundle **
 
 int bundle_load(int fd, const int *fds, size_t nfds, struct bundle **out)
 {
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return ERR_SYS;
-    if (st.st_size <= 0 || (uint64_t)st.st_size > WIRE_MAX_SIZE)
-        return ERR_SYNTAX;
-    /* only a sealed file cannot change, or shrink into a fault, while it is read */
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
-        return ERR_SYNTAX;
-    size_t n = (size_t)st.st_size;
-    void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED)
-        return ERR_SYS;
-    int r = bundle_load_bytes(slice_of(p, n), fds, nfds, out);
-    munmap(p, n);
+    slice bytes;
+    int r = memfile_map(fd, &bytes);
+    if (r < 0)
+        return r;
+    r = bytes.n > WIRE_MAX_SIZE ? ERR_SYNTAX : bundle_load_bytes(bytes, fds, nfds, out);
+    memfile_unmap(bytes.p, bytes.n);
     return r;
 }

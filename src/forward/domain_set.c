@@ -69,8 +69,7 @@ static int grow_bytes(struct domain_set *s, size_t n)
     return OK;
 }
 
-/* Lower case, dots at the ends off, into dst of DOMAIN_NAME_MAX bytes; 0: no name. */
-static size_t normal_name(char *dst, slice name)
+size_t domain_normal(char dst[DOMAIN_NAME_MAX], slice name)
 {
     while (name.n && name.p[0] == '.')
         name = slice_from(name, 1);
@@ -91,7 +90,7 @@ static size_t normal_name(char *dst, slice name)
 int domain_set_add(struct domain_set *s, slice name, enum domain_scope scope)
 {
     char lower[DOMAIN_NAME_MAX];
-    slice key = slice_of(lower, normal_name(lower, name));
+    slice key = slice_of(lower, domain_normal(lower, name));
     if (!key.n)
         return ERR_SYNTAX;
     int rc = grow_slots(s);
@@ -126,7 +125,7 @@ bool domain_set_has(const struct domain_set *s, slice host, slice *entry)
     char lower[DOMAIN_NAME_MAX];
     if (!s->count)
         return false;
-    slice rest = slice_of(lower, normal_name(lower, host));
+    slice rest = slice_of(lower, domain_normal(lower, host));
     enum domain_scope wanted = DOMAIN_SELF;
     while (rest.n) {
         uint32_t at = s->slots[slot_of(s, rest)];

@@ -23,6 +23,9 @@ enum domain_scope {
 
 enum { DOMAIN_NAME_MAX = 253 }; /* bytes of a name without its last dot, RFC 1035 §2.3.4 */
 
+/* A name as sets hold it: in lower case, dots at the ends left out. Its length; 0: this is no name. */
+size_t domain_normal(char dst[DOMAIN_NAME_MAX], slice name);
+
 struct domain_set {
     uint32_t *slots; /* offset + 1 of an entry in `bytes`; 0: empty */
     uint32_t cap, count;

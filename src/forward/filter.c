@@ -5,129 +5,53 @@
 
 #include "base/err.h"
 #include "base/strb.h"
-#include "forward/punycode.h"
+#include "forward/domain_set.h"
+#include "forward/filter_read.h"
 
-void filter_list_done(struct filter_list *l)
+int filter_list_open(struct filter_list *l, int fd)
 {
-    domain_set_done(&l->block);
-    domain_set_done(&l->allow);
-}
-
-static int add(struct domain_set *set, slice name, enum domain_scope scope)
-{
-    char form[DOMAIN_NAME_MAX + 1];
-    for (size_t i = 0; i < name.n; i++) {
-        if ((uint8_t)name.p[i] >= 0x80) {
-            name = slice_of(form, punycode_name(form, sizeof(form), name));
-            break;
-        }
-    }
-    return domain_set_add(set, name, scope);
-}
-
-/* Names that hosts files hold for the machine itself. */
-static bool own_name(slice s)
-{
-    return slice_istarts(s, SLICE("localhost")) || slice_istarts(s, SLICE("ip6-")) || slice_ieq(s, SLICE("local")) ||
-           slice_ieq(s, SLICE("broadcasthost")) || slice_eq(s, SLICE("0.0.0.0"));
-}
-
-static slice word_of(slice *rest)
-{
-    slice s = slice_trim(*rest);
-    size_t n = 0;
-    while (n < s.n && s.p[n] != ' ' && s.p[n] != '\t')
-        n++;
-    *rest = slice_from(s, n);
-    return slice_upto(s, n);
-}
-
-static int hosts_line(struct filter_list *l, slice rest)
-{
-    for (slice name = word_of(&rest); name.n && name.p[0] != '#'; name = word_of(&rest)) {
-        int rc = own_name(name) ? OK : add(&l->block, name, DOMAIN_SELF);
-        if (rc)
-            return rc;
-    }
+    struct domain_table t;
+    int rc = domain_table_open(&t, fd);
+    if (rc != OK)
+        return rc;
+    const uint32_t *notes = t.head->notes;
+    *l = (struct filter_list){ .names = t, .skipped = notes[0], .first_skipped = notes[1], .first_file = notes[2] };
     return OK;
 }
 
-/* "||name^", perhaps with options that change nothing for a whole site. */
-static int blocker_line(struct domain_set *set, slice line)
+void filter_list_close(struct filter_list *l)
 {
-    slice name, options;
-    line = slice_from(line, 2);
-    if (!slice_cut(line, '^', &name, &options))
-        return ERR_SYNTAX;
-    if (options.n && !slice_eq(options, SLICE("$important")) && !slice_eq(options, SLICE("$all")) &&
-        !slice_eq(options, SLICE("$document")))
-        return ERR_SYNTAX;
-    return add(set, name, DOMAIN_BOTH);
+    domain_table_close(&l->names);
 }
 
-static int one_line(struct filter_list *l, slice line)
-{
-    struct addr a;
-    if (!line.n || line.p[0] == '#' || line.p[0] == '!' || line.p[0] == '[')
-        return OK;
-    if (slice_starts(line, SLICE("@@||")))
-        return blocker_line(&l->allow, slice_from(line, 2));
-    if (slice_starts(line, SLICE("||")))
-        return blocker_line(&l->block, line);
-    slice rest = line, first = word_of(&rest), more = slice_trim(rest);
-    if (more.n && more.p[0] != '#')
-        return addr_parse_ip(first, 0, &a) ? ERR_SYNTAX : hosts_line(l, more);
-    if (slice_starts(first, SLICE("*.")))
-        return add(&l->block, slice_from(first, 2), DOMAIN_BELOW);
-    return add(&l->block, first, DOMAIN_BOTH);
-}
-
-int filter_list_read(struct filter_list *l, slice text)
-{
-    slice mark = SLICE("\xef\xbb\xbf");
-    if (slice_starts(text, mark))
-        text = slice_from(text, mark.n);
-    for (uint32_t number = 1; text.n; number++) {
-        ptrdiff_t nl = slice_find(text, '\n');
-        slice line = nl < 0 ? text : slice_upto(text, (size_t)nl);
-        text = nl < 0 ? SLICE_NONE : slice_from(text, (size_t)nl + 1);
-        if (line.n && line.p[line.n - 1] == '\r')
-            line.n--;
-        int rc = one_line(l, slice_trim(line));
-        if (rc == ERR_SYNTAX) {
-            if (!l->skipped++) {
-                l->first_skipped = number;
-                l->first_file = l->files;
-            }
-        } else if (rc) {
-            return rc;
-        }
-    }
-    l->files++;
-    return OK;
-}
-
-void filter_list_finish(struct filter_list *l)
-{
-    domain_set_trim(&l->block);
-    domain_set_trim(&l->allow);
-}
-
-size_t filter_list_memory(const struct filter_list *l)
-{
-    return domain_set_memory(&l->block) + domain_set_memory(&l->allow);
-}
-
+/* All suffixes are asked about: an exception may be of one that is shorter than what is blocked. */
 bool filter_list_blocks(const struct filter_list *l, slice host, slice *entry)
 {
-    return domain_set_has(&l->block, host, entry) && !domain_set_has(&l->allow, host, NULL);
+    char lower[DOMAIN_NAME_MAX];
+    slice rest = slice_of(lower, domain_normal(lower, host)), found = SLICE_NONE;
+    unsigned wanted = DOMAIN_SELF;
+    while (host.n && host.p[host.n - 1] == '.')
+        host.n--;
+    while (rest.n) {
+        unsigned marks = domain_table_get(&l->names, rest);
+        if (marks & wanted << FILTER_EXCEPT)
+            return false;
+        if (marks & wanted && !found.n)
+            found = slice_from(host, host.n - rest.n);
+        ptrdiff_t dot = slice_find(rest, '.');
+        rest = dot < 0 ? SLICE_NONE : slice_from(rest, (size_t)dot + 1);
+        wanted = DOMAIN_BELOW;
+    }
+    if (found.n && entry)
+        *entry = found;
+    return found.n;
 }
 
 /* Does the line speak of the host? */
 static bool names_host(const struct filter_rule *rule, slice host, struct filter_decision *d)
 {
     for (uint32_t i = 0; i < rule->nlists; i++) {
-        if (filter_list_blocks(rule->lists[i]->list, host, &d->entry)) {
+        if (filter_list_blocks(&rule->lists[i]->list, host, &d->entry)) {
             d->list = rule->lists[i];
             return true;
         }

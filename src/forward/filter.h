@@ -1,11 +1,8 @@
 /*
- * Content filtering by name: block and allow lists in the formats people have.
+ * Content filtering by name: block and allow lists, and the rules that say when they count.
  *
- * A list is a text of lines, each in whichever form it has: a domain ("ads.example": it and what is below it;
- * "*.ads.example": what is below it), a line of a hosts file ("0.0.0.0 ads.example": that host alone), or a rule of ad
- * blockers ("||ads.example^", with "@@" before it an exception). Names may be in UTF-8; they are kept in the form that
- * travels (RFC 3492). Rules that look at more than a name cannot be decided here; they are counted, not guessed at.
- * An exception of a list outweighs what the same list blocks.
+ * A list is what files say (filter_read.h), compiled to a table (domain_table.h) by whoever gathers the configuration
+ * (filter_store.h). An exception of a list outweighs what the same list blocks.
  *
  * `filter_block LIST... ACL...` and `filter_allow` say when lists count: conditions of acl.h, so by time, user or
  * address. The first line decides that names the host and whose conditions hold.
@@ -13,30 +10,26 @@
 #ifndef FORWARD_FILTER_H
 #define FORWARD_FILTER_H
 
+#include "forward/domain_table.h"
 #include "forward/rules.h"
 
-/* What files say; of no name, so that equal files can share one (filter_store.h). */
+/* What files say; of no name, so that equal files can share one. */
 struct filter_list {
-    struct domain_set block, allow;
-    uint32_t files;
+    struct domain_table names;
     uint32_t skipped;                   /* lines that are no rule for a name */
     uint32_t first_skipped, first_file; /* number of the first one, 0: none; which file, from 0 */
 };
 
-/* One file; an all-zero list is an empty one. OK, ERR_NOMEM, ERR_LIMIT; lines add to what is there. */
-int filter_list_read(struct filter_list *l, slice text);
-/* After the last file: gives back what growing has left over. */
-void filter_list_finish(struct filter_list *l);
-void filter_list_done(struct filter_list *l);
-/* Heap bytes that it holds. */
-size_t filter_list_memory(const struct filter_list *l);
-/* Is the host blocked? *entry (may be NULL) is the name in the list that says so. */
+/* From the sealed file that filter_store_get has made, in any process. OK, ERR_SYNTAX (it is none), ERR_SYS. */
+int filter_list_open(struct filter_list *l, int fd);
+void filter_list_close(struct filter_list *l);
+/* Is the host blocked? *entry (may be NULL) is the end of `host` that the list names. */
 bool filter_list_blocks(const struct filter_list *l, slice host, slice *entry);
 
 /* A list as a configuration names it. */
 struct filter_named {
     slice name;
-    const struct filter_list *list;
+    struct filter_list list;
     struct filter_named *next;
 };
 

@@ -1,12 +1,17 @@
 #include "forward/filter_store.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "forward/domain_table.h"
+#include "forward/filter.h"
+#include "forward/filter_read.h"
+
+enum { TRIES = 3 };
 
 /* Keyed digests under the process's random key: nobody who writes a list can make two of them meet. */
 struct content {
@@ -14,36 +19,24 @@ struct content {
     uint32_t files;
 };
 
-struct held_list {
-    struct filter_list list;
+struct filter_held {
+    int fd;
     struct content content;
     uint32_t refs;
-    struct held_list *next;
+    struct filter_held *next;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct held_list *all;
-
-static struct content content_of(const slice *texts, uint32_t n)
-{
-    struct content c = { .files = n };
-    for (uint32_t i = 0; i < n; i++) {
-        const uint64_t both[2] = { c.digest, hash_bytes(texts[i], false) };
-        c.digest = hash_bytes(slice_of((const char *)both, sizeof(both)), false);
-        c.bytes += texts[i].n;
-    }
-    return c;
-}
+static struct filter_held *all;
 
 static bool same(const struct content *a, const struct content *b)
 {
     return a->digest == b->digest && a->bytes == b->bytes && a->files == b->files;
 }
 
-/* Under the lock. One more reference, or NULL. */
-static struct held_list *find(const struct content *c)
+/* One more reference, or NULL. */
+static struct filter_held *find(const struct content *c)
 {
-    struct held_list *h = all;
+    struct filter_held *h = all;
     while (h && !same(&h->content, c))
         h = h->next;
     if (h)
@@ -51,82 +44,133 @@ static struct held_list *find(const struct content *c)
     return h;
 }
 
-static void held_free(struct held_list *h)
+/* ---- one reading ---- */
+
+struct reading {
+    struct filter_reader lines;
+    struct content content;
+    struct domain_build *into; /* NULL: names are counted */
+    uint64_t names;
+};
+
+static int on_name(void *ctx, slice name, unsigned marks)
 {
-    filter_list_done(&h->list);
-    free(h);
+    struct reading *r = ctx;
+    r->names++;
+    if (!r->into)
+        return OK;
+    return domain_build_add(r->into, name, marks) == OK ? OK : ERR_AGAIN; /* more than were counted */
 }
 
-static int compile(const slice *texts, uint32_t n, const struct content *c, struct held_list **out)
+static void digest(struct content *c, uint64_t more)
 {
-    struct held_list *h = calloc(1, sizeof(*h));
-    int rc = h ? OK : ERR_NOMEM;
-    for (uint32_t i = 0; i < n && rc == OK; i++)
-        rc = filter_list_read(&h->list, texts[i]);
-    if (rc != OK) {
-        if (h)
-            held_free(h);
-        return rc;
+    const uint64_t both[2] = { c->digest, more };
+    c->digest = hash_bytes(slice_of((const char *)both, sizeof(both)), false);
+}
+
+static int on_piece(void *ctx, slice piece)
+{
+    struct reading *r = ctx;
+    digest(&r->content, hash_bytes(piece, false));
+    r->content.bytes += piece.n;
+    return filter_reader_piece(&r->lines, piece);
+}
+
+static int on_end(void *ctx)
+{
+    struct reading *r = ctx;
+    digest(&r->content, r->content.files++);
+    return filter_reader_end(&r->lines);
+}
+
+static int read_all(struct reading *r, filter_files_fn read, void *files, struct domain_build *into)
+{
+    const struct filter_sink sink = { on_piece, on_end, r };
+    *r = (struct reading){ .into = into };
+    filter_reader_init(&r->lines, on_name, r);
+    int rc = read(files, &sink);
+    filter_reader_done(&r->lines);
+    return rc;
+}
+
+/* ---- the store ---- */
+
+static int keep(const struct content *c, int fd, struct filter_held **out)
+{
+    struct filter_held *h = find(c);
+    if (h) {
+        close(fd); /* they were changed to what is there */
+    } else {
+        h = malloc(sizeof(*h));
+        if (!h) {
+            close(fd);
+            return ERR_NOMEM;
+        }
+        *h = (struct filter_held){ .fd = fd, .content = *c, .refs = 1, .next = all };
+        all = h;
     }
-    filter_list_finish(&h->list);
-    h->content = *c;
-    h->refs = 1;
     *out = h;
     return OK;
 }
 
-int filter_store_get(const slice *texts, uint32_t n, const struct filter_list **out)
+static int compile(filter_files_fn read, void *files, uint64_t names, struct filter_held **out)
 {
-    const struct content c = content_of(texts, n);
-    struct held_list *made = NULL;
-    pthread_mutex_lock(&lock);
-    struct held_list *h = find(&c);
-    pthread_mutex_unlock(&lock);
-    if (!h) {
-        int rc = compile(texts, n, &c, &made); /* without the lock: it takes its time */
-        if (rc != OK)
-            return rc;
-        pthread_mutex_lock(&lock);
-        h = find(&c);
-        if (!h) {
-            made->next = all;
-            all = h = made;
-        }
-        pthread_mutex_unlock(&lock);
+    struct domain_build build;
+    struct reading r;
+    int fd, rc = names > UINT32_MAX ? ERR_LIMIT : domain_build_begin(&build, (uint32_t)names);
+    if (rc != OK)
+        return rc;
+    rc = read_all(&r, read, files, &build);
+    if (rc != OK) {
+        domain_build_drop(&build);
+        return rc;
     }
-    if (made && made != h)
-        held_free(made);
-    *out = &h->list;
-    return OK;
+    const uint32_t notes[4] = { r.lines.skipped, r.lines.first_skipped, r.lines.first_file, r.lines.files };
+    rc = domain_build_end(&build, notes, &fd);
+    return rc == OK ? keep(&r.content, fd, out) : rc;
 }
 
-void filter_store_drop(const struct filter_list *l)
+int filter_store_get(filter_files_fn read, void *files, struct filter_held **out)
 {
-    struct held_list *h = NULL;
-    pthread_mutex_lock(&lock);
-    for (struct held_list **at = &all; *at; at = &(*at)->next) {
-        if (&(*at)->list != l)
-            continue;
-        h = *at;
-        assert(h->refs);
-        if (--h->refs)
-            h = NULL;
-        else
-            *at = h->next;
-        break;
+    int rc = ERR_AGAIN;
+    for (int i = 0; i < TRIES && rc == ERR_AGAIN; i++) {
+        struct reading r;
+        rc = read_all(&r, read, files, NULL);
+        if (rc != OK)
+            return rc;
+        struct filter_held *h = find(&r.content);
+        if (h) {
+            *out = h;
+            return OK;
+        }
+        rc = compile(read, files, r.names, out);
     }
-    pthread_mutex_unlock(&lock);
-    if (h)
-        held_free(h);
+    return rc;
+}
+
+void filter_store_drop(struct filter_held *h)
+{
+    struct filter_held **at = &all;
+    while (*at && *at != h)
+        at = &(*at)->next;
+    assert(*at && h->refs);
+    if (--h->refs)
+        return;
+    *at = h->next;
+    close(h->fd);
+    free(h);
+}
+
+int filter_held_fd(const struct filter_held *h)
+{
+    return h->fd;
 }
 
 uint32_t filter_store_count(uint32_t *refs)
 {
     uint32_t n = 0;
     *refs = 0;
-    pthread_mutex_lock(&lock);
-    for (const struct held_list *h = all; h; h = h->next, n++)
+    for (const struct filter_held *h = all; h; h = h->next, n++)
         *refs += h->refs;
-    pthread_mutex_unlock(&lock);
     return n;
 }

@@ -1,5 +1,6 @@
 #include "proxy/forward_filter.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -19,12 +20,6 @@ enum { LIST_FILES = 4096, LIST_NAME_MAX = 64 };
 /* SCOPE_MAIN: names are known in all forward blocks. */
 struct filter_main {
     struct filter_named *lists;
-    struct list_file *files; /* their texts are given back once everything was read */
-};
-
-struct list_file {
-    slice path;
-    struct list_file *next;
 };
 
 /* ---- running ---- */
@@ -89,56 +84,46 @@ static struct filter_named *find_list(const struct filter_main *m, slice name)
     return l;
 }
 
-/* The texts of a list, while it is being read. */
-struct texts {
-    slice *v, *paths;
+/* The files of a list, while it is being read. */
+struct paths {
+    struct conf_ctx *cf;
+    const struct conf_node *node;
+    slice *v;
+    int *arg; /* which argument has named it */
     uint32_t n, cap;
 };
 
-static int texts_add(struct texts *t, slice path, slice text)
+static int add_path(struct paths *p, int arg, slice path)
 {
-    if (t->n == t->cap) {
-        uint32_t cap = t->cap ? t->cap * 2 : 8;
-        slice *v = reallocarray(t->v, cap, sizeof(*v));
-        t->v = v ? v : t->v;
-        slice *paths = v ? reallocarray(t->paths, cap, sizeof(*paths)) : NULL;
-        if (!paths)
+    if (p->n == LIST_FILES)
+        return conf_error(p->cf, p->node, arg, "a list has at most %d files", LIST_FILES);
+    if (p->n == p->cap) {
+        uint32_t cap = p->cap ? p->cap * 2 : 8;
+        slice *v = reallocarray(p->v, cap, sizeof(*v));
+        p->v = v ? v : p->v;
+        int *args = v ? reallocarray(p->arg, cap, sizeof(*args)) : NULL;
+        if (!args)
             return ERR_NOMEM;
-        t->paths = paths;
-        t->cap = cap;
+        p->arg = args;
+        p->cap = cap;
     }
-    t->paths[t->n] = path;
-    t->v[t->n++] = text;
+    p->arg[p->n] = arg;
+    p->v[p->n++] = path;
     return OK;
 }
 
-static int one_file(struct conf_ctx *cf, const struct conf_node *node, int arg, slice path, struct texts *t)
-{
-    slice text;
-    int rc = bundle_file(cf->bundle, path, &text);
-    if (rc == ERR_NOMEM)
-        return rc;
-    if (rc == ERR_LIMIT)
-        return conf_error(cf, node, arg, "\"%.*s\" is too large for a list", SLICE_FMT(path));
-    if (rc != OK)
-        return conf_error(cf, node, arg, "cannot read \"%.*s\"", SLICE_FMT(path));
-    if (t->n == LIST_FILES)
-        return conf_error(cf, node, arg, "a list has at most %d files", LIST_FILES);
-    return texts_add(t, path, text);
-}
-
-static int matching_files(struct conf_ctx *cf, const struct conf_node *node, int arg, slice pattern, struct texts *t)
+static int matching_files(struct paths *p, int arg, slice pattern)
 {
     slice paths, path;
-    int rc = bundle_glob(cf->bundle, pattern, &paths);
+    int rc = bundle_glob(p->cf->bundle, pattern, &paths);
     if (rc == ERR_NOMEM)
         return rc;
     if (rc != OK)
-        return conf_error(cf, node, arg, "glob() \"%.*s\" failed", SLICE_FMT(pattern));
+        return conf_error(p->cf, p->node, arg, "glob() \"%.*s\" failed", SLICE_FMT(pattern));
     if (!paths.n)
-        conf_warn(cf, node, arg, "no file is \"%.*s\": the list is empty of it", SLICE_FMT(pattern));
+        conf_warn(p->cf, p->node, arg, "no file is \"%.*s\": the list is empty of it", SLICE_FMT(pattern));
     while (rc == OK && slice_cut(paths, '\0', &path, &paths))
-        rc = one_file(cf, node, arg, path, t);
+        rc = add_path(p, arg, path);
     return rc;
 }
 
@@ -147,45 +132,108 @@ static bool is_pattern(slice path)
     return slice_find(path, '*') >= 0 || slice_find(path, '?') >= 0 || slice_find(path, '[') >= 0;
 }
 
-static int all_files(struct conf_ctx *cf, const struct conf_node *node, struct texts *t)
+static int all_paths(struct paths *p)
 {
     int rc = OK;
-    for (uint32_t i = 1; i < node->nargs && rc == OK; i++) {
-        slice path = bundle_conf_path(cf->bundle, node->args[i].text);
+    for (uint32_t i = 1; i < p->node->nargs && rc == OK; i++) {
+        slice path = bundle_conf_path(p->cf->bundle, p->node->args[i].text);
         if (!path.p)
             return ERR_NOMEM;
-        rc = is_pattern(path) ? matching_files(cf, node, (int)i, path, t) : one_file(cf, node, (int)i, path, t);
+        rc = is_pattern(path) ? matching_files(p, (int)i, path) : add_path(p, (int)i, path);
     }
     return rc;
 }
 
-struct held {
-    struct gen_cleanup cleanup;
-    const struct filter_list *list;
-};
-
-static void let_go(struct gen_cleanup *c)
+static int read_files(void *files, const struct filter_sink *to)
 {
-    filter_store_drop(container_of(c, struct held, cleanup)->list);
+    const struct paths *p = files;
+    int rc = OK;
+    for (uint32_t i = 0; i < p->n && rc == OK; i++) {
+        rc = bundle_pieces(p->cf->bundle, p->v[i], to->piece, to->ctx);
+        if (rc == ERR_LIMIT)
+            return conf_error(p->cf, p->node, p->arg[i], "\"%.*s\" is too large for a list", SLICE_FMT(p->v[i]));
+        if (rc != OK && rc != ERR_NOMEM && rc != ERR_AGAIN)
+            return conf_error(p->cf, p->node, p->arg[i], "cannot read \"%.*s\"", SLICE_FMT(p->v[i]));
+        rc = rc == OK ? to->end(to->ctx) : rc;
+    }
+    return rc;
 }
 
-static int compile(struct conf_ctx *cf, const struct conf_node *node, const struct texts *t, struct filter_named *named)
+struct let_go {
+    struct gen_cleanup cleanup;
+    struct filter_held *held;
+};
+
+static void drop_held(struct gen_cleanup *c)
 {
-    struct held *h = arena_new(cf->arena, struct held);
-    int rc = h ? filter_store_get(t->v, t->n, &h->list) : ERR_NOMEM;
+    filter_store_drop(container_of(c, struct let_go, cleanup)->held);
+}
+
+static int compile(struct conf_ctx *cf, struct paths *p, slice name, int *fd)
+{
+    struct let_go *g = arena_new(cf->arena, struct let_go);
+    int rc = g ? filter_store_get(read_files, p, &g->held) : ERR_NOMEM;
     if (rc == ERR_LIMIT)
-        return conf_error(cf, node, 0, "the list has too many names");
+        return conf_error(cf, p->node, 0, "the list has too many names");
+    if (rc == ERR_AGAIN)
+        return conf_error(cf, p->node, 0, "the files of list \"%.*s\" change while they are read", SLICE_FMT(name));
     if (rc != OK)
         return rc;
-    generation_cleanup(cf->gen, &h->cleanup, let_go);
-    named->list = h->list;
-    slice first = h->list->first_file < t->n ? t->paths[h->list->first_file] : SLICE_NONE;
-    if (h->list->skipped)
-        conf_warn(cf, node, 0,
+    generation_cleanup(cf->gen, &g->cleanup, drop_held);
+    *fd = fcntl(filter_held_fd(g->held), F_DUPFD_CLOEXEC, 0);
+    return *fd < 0 ? ERR_SYS : OK;
+}
+
+static void warn_of_lines(struct conf_ctx *cf, const struct paths *p, const struct filter_named *named)
+{
+    const struct filter_list *l = &named->list;
+    slice first = l->first_file < p->n ? p->v[l->first_file] : SLICE_NONE;
+    if (l->skipped)
+        conf_warn(cf, p->node, 0,
                   "list \"%.*s\" has %u lines that are no rule for a name and do not count, the first is line %u of "
                   "\"%.*s\"",
-                  SLICE_FMT(named->name), h->list->skipped, h->list->first_skipped, SLICE_FMT(first));
-    return OK;
+                  SLICE_FMT(named->name), l->skipped, l->first_skipped, SLICE_FMT(first));
+}
+
+struct opened {
+    struct gen_cleanup cleanup;
+    struct filter_named named;
+};
+
+static void close_list(struct gen_cleanup *c)
+{
+    filter_list_close(&container_of(c, struct opened, cleanup)->named.list);
+}
+
+static int open_table(struct conf_ctx *cf, struct opened *o, const struct bundle_entry *e)
+{
+    int rc = filter_list_open(&o->named.list, e->fds[0]);
+    if (rc == OK)
+        generation_cleanup(cf->gen, &o->cleanup, close_list);
+    return rc;
+}
+
+/* Whoever gathers makes the table, which the bundle keeps instead of the files; an engine is handed it. */
+static int load(struct conf_ctx *cf, const struct conf_node *node, struct opened *o)
+{
+    struct bundle_entry *e = bundle_descriptor(cf->bundle, BUNDLE_TABLE, o->named.name);
+    struct paths p = { .cf = cf, .node = node };
+    if (!e)
+        return bundle_closed(cf->bundle) ? ERR_NOTFOUND : ERR_NOMEM;
+    if (e->nfds)
+        return open_table(cf, o, e);
+    int rc = all_paths(&p);
+    e->fds = rc == OK ? malloc(sizeof(*e->fds)) : NULL;
+    if (rc == OK)
+        rc = e->fds ? compile(cf, &p, o->named.name, e->fds) : ERR_NOMEM;
+    e->nfds = rc == OK;
+    if (rc == OK)
+        rc = open_table(cf, o, e);
+    if (rc == OK)
+        warn_of_lines(cf, &p, &o->named);
+    free(p.v);
+    free(p.arg);
+    return rc;
 }
 
 static bool is_name(slice s)
@@ -197,33 +245,9 @@ static bool is_name(slice s)
     return s.n && s.n <= LIST_NAME_MAX;
 }
 
-static int remember_files(struct conf_ctx *cf, struct filter_main *m, const struct texts *t)
-{
-    for (uint32_t i = 0; i < t->n; i++) {
-        struct list_file *f = arena_new(cf->arena, struct list_file);
-        if (!f)
-            return ERR_NOMEM;
-        *f = (struct list_file){ .path = t->paths[i], .next = m->files };
-        m->files = f;
-    }
-    return OK;
-}
-
-/* The names are in the lists: a text of many megabytes need not stay for as long as its generation does. */
-static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct conf_node *node, void *conf,
-                  const void *parent)
-{
-    if (kind != SCOPE_MAIN)
-        return OK;
-    for (const struct list_file *f = ((const struct filter_main *)conf)->files; f; f = f->next)
-        bundle_file_done(cf->bundle, f->path);
-    return OK;
-}
-
 static int set_list(struct conf_ctx *cf, const struct conf_node *node, void *conf)
 {
     struct filter_main *m = conf;
-    struct texts t = { 0 };
     slice name = node->args[0].text;
     if (!is_name(name))
         return conf_error(cf, node, 0, "invalid name of a list \"%.*s\"", SLICE_FMT(name));
@@ -231,21 +255,15 @@ static int set_list(struct conf_ctx *cf, const struct conf_node *node, void *con
         return conf_error(cf, node, 0,
                           "there is a list \"%.*s\" already; one that several blocks use belongs into http",
                           SLICE_FMT(name));
-    struct filter_named *named = arena_new(cf->arena, struct filter_named);
-    if (!named)
+    struct opened *o = arena_new(cf->arena, struct opened);
+    if (!o)
         return ERR_NOMEM;
-    named->name = name;
-    int rc = all_files(cf, node, &t);
-    if (rc == OK)
-        rc = compile(cf, node, &t, named);
-    if (rc == OK)
-        rc = remember_files(cf, m, &t);
-    free(t.v);
-    free(t.paths);
+    o->named.name = name;
+    int rc = load(cf, node, o);
     if (rc != OK)
         return rc;
-    named->next = m->lists;
-    m->lists = named;
+    o->named.next = m->lists;
+    m->lists = &o->named;
     return OK;
 }
 
@@ -379,5 +397,4 @@ struct feature forward_filter_feature = {
     .directives = directives,
     .ndirectives = array_len(directives),
     .size = { [SCOPE_MAIN] = sizeof(struct filter_main), [SCOPE_LOCATION] = sizeof(struct filter_level) },
-    .finish = finish,
 };
