@@ -43,7 +43,7 @@ IDLE_GATE = Gate("itself", 1000, 600)       # bytes of user memory an idle conne
 IDLE_TLS_GATE = Gate("itself", 17 << 10, 4 << 10)
 TUNNEL_GATE = Gate("itself", 2048, 1536)    # the same for an idle tunnel
 LIST_GATE = Gate("itself", 1.02, 1.01)      # CPU with a list of a million domains / CPU without, at most
-LIST_MB_GATE = Gate("itself", 60, 40)       # memory of that list, MB at most
+LIST_MB_GATE = Gate("itself", 60, 40)       # memory of both processes with that list, MB at most
 
 ALL = [
     Scenario("small0", "keep-alive, empty body, 64 connections", "plain", "PLAIN", "-c 64", "/0", both(1.20, 1.30)),

@@ -97,7 +97,7 @@ def test_a_list(cpu, memory, verdicts):
     data = [{"fwdlist": {"ours": run(10), "ours-list": dict(run(cpu), memory=1 + memory * 1024)}}]
     text = page(data, ["fwdlist"])
     assert [line(text, t).split("|")[-2].strip()
-            for t in ("CPU a request, more", "memory")] == verdicts
+            for t in ("CPU a request, more", "memory of the whole server")] == verdicts
 
 
 def test_idle_tunnels():
