@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/strb.h"
+#include "conf/secrets.h"
 
 /* nginx cuts its messages at 1024 bytes too; a line of the source is shown in a window. */
 enum { TEXT_MAX = 1024, WINDOW = 120, WINDOW_LEFT = 70 };
@@ -43,8 +44,11 @@ static bool is_continuation(char c)
 static bool keep_text(struct conf_diag *d, slice raw, bool lines, slice *out)
 {
     char mem[TEXT_MAX * 4 + 8];
-    struct strb b;
-    slice s = slice_upto(raw, TEXT_MAX);
+    struct strb b, plain;
+    size_t none = 0;
+    strb_init(&plain, 0);
+    secrets_mask(&plain, raw, &none);
+    slice s = slice_upto(strb_slice(&plain), TEXT_MAX);
     strb_init_fixed(&b, mem, sizeof(mem));
     for (size_t i = 0; i < s.n; i++) {
         if (s.p[i] == '\t' || (s.p[i] == '\n' && lines) || !is_control(s.p[i]))
@@ -52,9 +56,11 @@ static bool keep_text(struct conf_diag *d, slice raw, bool lines, slice *out)
         else
             strb_printf(&b, "\\x%02x", (unsigned)(unsigned char)s.p[i]);
     }
-    if (raw.n > s.n)
+    if (plain.n > s.n)
         strb_lit(&b, "...");
-    return arena_dup(d->arena, strb_slice(&b), out);
+    bool ok = !plain.failed && arena_dup(d->arena, strb_slice(&b), out);
+    strb_done(&plain);
+    return ok;
 }
 
 /* The whole line that `pos` names; lines are counted from the front because positions keep no offset. */
@@ -71,11 +77,9 @@ static slice source_line(const struct conf_pos *pos)
 }
 
 /* Cuts a window around the column, at borders of UTF-8 characters, and makes it printable. */
-static bool keep_source(struct conf_diag *d, struct conf_message *m, const struct conf_pos *pos)
+static bool keep_window(struct conf_diag *d, struct conf_message *m, slice line, size_t column)
 {
-    slice line = source_line(pos);
-    size_t column = pos->column ? pos->column - 1 : 0, from = 0, to;
-    column = column > line.n ? line.n : column;
+    size_t from = 0, to;
     if (line.n > WINDOW && column > WINDOW_LEFT)
         from = column - WINDOW_LEFT;
     while (from < column && is_continuation(line.p[from]))
@@ -92,6 +96,19 @@ static bool keep_source(struct conf_diag *d, struct conf_message *m, const struc
         strb_char(&b, is_control(line.p[i]) && line.p[i] != '\t' ? '?' : line.p[i]);
     strb_add(&b, to < line.n ? SLICE("...") : SLICE_NONE);
     return arena_dup(d->arena, strb_slice(&b), &m->source);
+}
+
+static bool keep_source(struct conf_diag *d, struct conf_message *m, const struct conf_pos *pos)
+{
+    struct strb shown;
+    slice line = source_line(pos);
+    size_t column = pos->column ? pos->column - 1 : 0;
+    column = column > line.n ? line.n : column;
+    strb_init(&shown, 0);
+    secrets_mask(&shown, line, &column);
+    bool ok = !shown.failed && keep_window(d, m, strb_slice(&shown), column);
+    strb_done(&shown);
+    return ok;
 }
 
 /* A copy of the file's identity that lives as long as the messages; neighbours share one. */

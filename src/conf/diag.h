@@ -3,7 +3,8 @@
  *
  * All of a file's errors are collected, not the first alone. Printing is done at the edge (-t, start, reload): the
  * first line is nginx's own form, `[emerg] text in FILE:LINE`, because tools look for it; on further lines follow the
- * source line with a caret under the column, the directive's usage, and the nearest known name.
+ * source line with a caret under the column (passwords in it hidden, conf/secrets.h), the directive's usage, and the
+ * nearest known name.
  */
 #ifndef CONF_DIAG_H
 #define CONF_DIAG_H
