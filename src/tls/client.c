@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "tls/context.h"
 #include "tls/io.h"
+#include "tls/kdf.h"
 
 enum { SESSIONS_MAX = 1024, NAME_LONGEST = 255 };
 
@@ -91,7 +92,7 @@ static bool resume(struct tls_client *c, const struct tls_origin *o, slice name,
 int tls_origin_make(const struct tls_origin *o, struct tls_context *out)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(NULL, tls_kdf_query(), TLS_client_method());
     if (!ctx)
         return ERR_NOMEM;
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "tls/context.h"
+#include "tls/kdf.h"
 #include "tls/pem.h"
 #include "tls/server.h"
 #include "tls/session.h"
@@ -270,7 +271,7 @@ static int fill(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
 int tls_context_make(const struct tls_conf *c, struct tls_context *out)
 {
     ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(NULL, tls_kdf_query(), TLS_server_method());
     if (!ctx)
         return ERR_NOMEM;
     int rc = fill(ctx, c, out);
