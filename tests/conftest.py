@@ -16,6 +16,8 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from tools import backend as backends  # noqa: E402
+from tools import dns  # noqa: E402
+from tools import parents  # noqa: E402
 from tools import server  # noqa: E402
 from tools import shared  # noqa: E402
 from tools import sites  # noqa: E402
@@ -78,6 +80,28 @@ def backend(request, pool):
         b.close()
     violations = [v for b in started for v in b.violations]
     assert not violations, f"a backend complains: {violations}"
+
+
+@pytest.fixture
+def parent():
+    """parent(...) starts a proxy that hinge can go through (tools/parents.py)."""
+    started = []
+
+    def start(*args, **kwargs):
+        started.append(parents.Parent(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for p in started:
+        p.close()
+
+
+@pytest.fixture
+def names():
+    """A DNS server that knows nothing: what is asked of it is a leak. Modules with names of their own have their own."""
+    nothing = dns.Server({})
+    yield nothing
+    nothing.close()
 
 
 @pytest.fixture

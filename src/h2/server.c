@@ -7,7 +7,6 @@
 #include "h2/server.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/attr.h"
 #include "base/err.h"
@@ -252,16 +251,6 @@ static void greet(struct h2_server *s)
     c->credit = 0;
 }
 
-static void refuse_connection(struct worker *w, const struct handover *h)
-{
-    worker_count(w, COUNT_MEMORY_REFUSED);
-    transport_free(h->tr);
-    close(h->fd);
-    free((void *)h->client.proxied);
-    gen_drop(h->gen);
-    worker_count(w, COUNT_CONN_CLOSED);
-}
-
 void h2_server_take(struct worker *w, const struct handover *h)
 {
     struct h2_server *s = slab_take(&w->h2->servers);
@@ -270,7 +259,7 @@ void h2_server_take(struct worker *w, const struct handover *h)
     if (!s || h2_conn_init(&s->c, w, h->fd, h->tr, &h2_server_role, on_io) != OK) {
         if (s)
             slab_give(&w->h2->servers, s);
-        refuse_connection(w, h);
+        handover_refuse(w, h);
         return;
     }
     struct h2_conn *c = &s->c;

@@ -24,6 +24,9 @@ struct handover {
     bool readable; /* the kernel may have more */
 };
 
+/* For a taker that has no memory for the connection: it ends here, with all that came with it. */
+void handover_refuse(struct worker *w, const struct handover *h);
+
 /* Index of worker.take, which a codec's room sets in its init. Whoever takes closes what it cannot serve. */
 enum codec { CODEC_H2, CODEC_SOCKS, CODECS };
 

@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "http/client.h"
@@ -167,16 +166,6 @@ static void on_out_timer(struct timer *t)
 
 /* ---- the beginning ---- */
 
-static void refuse_connection(struct worker *w, const struct handover *h)
-{
-    worker_count(w, COUNT_MEMORY_REFUSED);
-    transport_free(h->tr);
-    close(h->fd);
-    free((void *)h->client.proxied);
-    gen_drop(h->gen);
-    worker_count(w, COUNT_CONN_CLOSED);
-}
-
 /* The deadline of the handshake is that of the connection: it ran while HTTP/1 held it, too. */
 static uint64_t time_left(const struct socks_server *s)
 {
@@ -192,7 +181,7 @@ void socks_server_take(struct worker *w, const struct handover *h)
     if (!talk) {
         if (s)
             slab_give(&w->socks->servers, s);
-        refuse_connection(w, h);
+        handover_refuse(w, h);
         return;
     }
     memset(s, 0, sizeof(*s));

@@ -3,33 +3,12 @@ import socket
 import threading
 
 import pytest
-from tools import certs, dns, parents
+from tools import certs, dns
 from tools.backend import serve
 from tools.ports import free_port
 from tools.wire import answer, lines
 
 OUT = "access_log off; connect_ports all; resolver_timeout 2s;"
-
-
-@pytest.fixture
-def parent():
-    started = []
-
-    def start(*args, **kwargs):
-        started.append(parents.Parent(*args, **kwargs))
-        return started[-1]
-
-    yield start
-    for p in started:
-        p.close()
-
-
-@pytest.fixture
-def names():
-    """A DNS server that knows nothing: what is asked of it is a leak."""
-    server = dns.Server({})
-    yield server
-    server.close()
 
 
 def proxy(hinge, rules, dns="127.0.0.1:1", **names):

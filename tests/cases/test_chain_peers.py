@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 import pytest
-from tools import dns, parents
+from tools import parents
 from tools.ports import free_port
 from tools.times import wait_until
 from tools.raw import Client
@@ -93,13 +93,6 @@ def peers():
     p = Peers()
     yield p
     p.close()
-
-
-@pytest.fixture
-def names():
-    server = dns.Server({})
-    yield server
-    server.close()
 
 
 def proxy(hinge, server, names):

@@ -1,21 +1,8 @@
 """cache_peer and its kin: in a forward block, and beside Squid with the same lines."""
 import pytest
-from tools import certs, dns, parents
+from tools import certs, dns
 from tools.ports import free_port
 from tools.wire import lines
-
-
-@pytest.fixture
-def parent():
-    started = []
-
-    def start(*args, **kwargs):
-        started.append(parents.Parent(*args, **kwargs))
-        return started[-1]
-
-    yield start
-    for p in started:
-        p.close()
 
 
 def peer(p, options="", name=None):
