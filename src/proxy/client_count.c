@@ -31,9 +31,16 @@ struct count_hold {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct counted *buckets[BUCKETS];
 
+/* One client is one whichever listener it comes by: a mapped address is the IPv4 address that it is. */
 static struct client_key key_of(const struct sockaddr *sa)
 {
     struct client_key k = { .family = (uint8_t)sa->sa_family };
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+    if (sa->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(six)) {
+        k.family = AF_INET;
+        memcpy(k.bytes, six->s6_addr + 12, 4);
+        return k;
+    }
     if (sa->sa_family == AF_INET)
         memcpy(k.bytes, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
     else if (sa->sa_family == AF_INET6)

@@ -1,8 +1,11 @@
 """acl and http_access lines in a forward block."""
 import base64
+import contextlib
 
 import pytest
 from tools import dns
+from tools.ports import free_port
+from tools.raw import Client
 from tools.wire import lines
 
 pytestmark = pytest.mark.shared_servers
@@ -139,3 +142,16 @@ def test_what_is_wrong_is_told(hinge, line, text):
 
 def test_rules_belong_to_forward_blocks(hinge):
     assert "is not allowed here" in hinge.prepare_http("server { acl x src 1.2.3.4; }").run("-t", check=1).stderr
+
+
+def test_a_client_is_one_over_listeners_of_both_families(hinge, backend):
+    """By a listener for both families its address comes as a mapped one."""
+    origin, both = backend(), free_port()
+    h = hinge.http(f"""forward {{ listen %%port%%; listen [::]:{both} ipv6only=off; {OUT} connect_ports all; acl many maxconn 2; http_access deny many;
+        acl me src 127.0.0.1; http_access allow me; }}""")
+    got = []
+    with contextlib.ExitStack() as stack:
+        for port in h.ports["port"], both, both:
+            c = stack.enter_context(Client(("127.0.0.1", port)))
+            got.append(c.ask(lines(f"CONNECT 127.0.0.1:{origin.port} HTTP/1.1", "Host: x"), method="CONNECT").status)
+    assert got == [200, 200, 403]
