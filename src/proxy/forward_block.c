@@ -190,6 +190,8 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
         return VERDICT_REPLY;
     if (rc != OK && rc != ERR_AGAIN)
         return VERDICT_DROP;
+    if (forward_ends_here(x))
+        return reply_set(x, 200, SLICE_NONE, SLICE_NONE, false) == OK ? VERDICT_REPLY : VERDICT_DROP;
     x->proxy->forward->unrouted = chain_any(x);
     return rc == OK && x->proxy->forward->unrouted ? choose_way(x, &e) : proxy_choose(x, true, &e);
 }

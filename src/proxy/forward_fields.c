@@ -98,6 +98,28 @@ static void add_constants(const struct fwd_policy *p, const struct fwd_request *
     }
 }
 
+bool forward_ends_here(const struct exchange *x)
+{
+    const struct field *f =
+        x->req.method == METHOD_OPTIONS ? fields_find(&x->req.fields, TOK_MAX_FORWARDS) : NULL;
+    uint64_t n;
+    return f && slice_to_u64(f->value, &n) == OK && n == 0;
+}
+
+/* What is no number stays: it is the target's to complain of. */
+int forward_one_hop_less(struct exchange *x, struct field *v, uint32_t n)
+{
+    uint64_t hops;
+    for (uint32_t i = 0; i < n; i++) {
+        if (v[i].token != TOK_MAX_FORWARDS || slice_to_u64(v[i].value, &hops) != OK || !hops)
+            continue;
+        v[i].value = arena_printf(&x->arena, "%llu", (unsigned long long)(hops - 1));
+        if (!v[i].value.p)
+            return ERR_NOMEM;
+    }
+    return OK;
+}
+
 int forward_origin(struct exchange *x)
 {
     const struct forward_conf *c = x->proxy->forward->conf;

@@ -17,6 +17,11 @@ bool forward_has_fields(const struct forward_conf *c);
 /* The fields of the origin's head (x->origin), once they are otherwise complete. OK or ERR_NOMEM. */
 int forward_origin(struct exchange *x);
 
+/* OPTIONS that may go no further: Max-Forwards is 0 (RFC 9110 §7.6.2). TRACE is served nowhere. */
+bool forward_ends_here(const struct exchange *x);
+/* Of OPTIONS that go on: Max-Forwards is one less in v[0..n). OK or ERR_NOMEM. */
+int forward_one_hop_less(struct exchange *x, struct field *v, uint32_t n);
+
 extern const struct policy forward_reply_policy;
 
 #endif

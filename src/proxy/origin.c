@@ -14,7 +14,6 @@
 #include "proxy/accel.h"
 #include "proxy/chain.h"
 #include "proxy/forward_fields.h"
-#include "proxy/forward_rules.h"
 #include "proxy/forward_privacy.h"
 #include "proxy/forward_rules.h"
 #include "proxy/headers.h"
@@ -170,6 +169,8 @@ static int origin_fields(struct exchange *x, const struct header_rules *r)
     }
     if (forward && forward->strip)
         n = forward_strip_fields(x, v, n);
+    if (rc == OK && forward && unlikely(x->req.method == METHOD_OPTIONS))
+        rc = forward_one_hop_less(x, v, n);
     for (uint32_t i = 0; rc == OK && i < r->nset; i++) {
         slice value;
         rc = set_value(x, &r->set[i], &value);

@@ -186,6 +186,20 @@ def test_passwords(hinge, backend):
     assert "407 tom" not in h.wait_lines("a.log")[0] and good not in h.log
 
 
+def test_options_go_as_far_as_they_may(hinge, backend):
+    """RFC 9110 7.6.2."""
+    origin = backend()
+    h = proxy(hinge)
+    at = f"http://127.0.0.1:{origin.port}/"
+    seen = {n: dict(through(h, at, f"Max-Forwards: {n}", method="OPTIONS").json()["headers"])["Max-Forwards"] for n in ("1", "70", "many", "18446744073709551616")}
+    assert seen == {"1": "0", "70": "69", "many": "many", "18446744073709551616": "18446744073709551616"}
+    assert dict(through(h, at, "Max-Forwards: 7").json()["headers"])["Max-Forwards"] == "7", "other methods know nothing of it"
+    n = len(origin.requests)
+    got = through(h, at, "Max-Forwards: 0", method="OPTIONS")
+    assert (got.status, got.body) == (200, b"") and len(origin.requests) == n
+    assert through(proxy(hinge, "acl bad method OPTIONS; http_access deny bad; http_access allow all; allow 127.0.0.1; deny all;"), at, "Max-Forwards: 0", method="OPTIONS").status == 403
+
+
 class TestNoOpenProxy:
     @pytest.mark.parametrize("rules, good", [("", True), ("allow all;", False), ("allow 10.0.0.0/8;", False), ("allow 10.0.0.0/8; deny all;", True),
                                              ("deny 10.0.0.1;", False), ("allow all; allow_open_proxy on;", True), ("satisfy any; allow all; auth_basic x; auth_basic_user_file u;", False)])
