@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "h1/client.h"
 #include "h1/server_priv.h"
+#include "http/uri.h"
 #include "net/listen.h"
 #include "tls/worker.h"
 
@@ -264,10 +265,13 @@ static struct exchange *begin_exchange(struct h1_server *s)
     return x;
 }
 
-/* The request never reaches a rule: it is answered with the codec's status and the connection ends. */
+/* The request never reaches a rule: it is answered with the codec's status and the connection ends. What the log shows
+ * of it is in the exchange's own memory. */
 static void refuse(struct h1_server *s, struct exchange *x, enum h1_error e)
 {
     unsigned status = h1_error_status(e);
+    uri_hide_password((char *)x->req.line.p, x->req.line.n);
+    uri_hide_password((char *)x->req.authority.p, x->req.authority.n);
     worker_count(s->c.w, COUNT_REQUEST_BAD);
     if (status == 414 || status == 431)
         worker_count(s->c.w, COUNT_HEAD_LIMIT);

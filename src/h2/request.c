@@ -280,6 +280,15 @@ static bool agrees(const struct h2_request *r, slice host, uint16_t port)
     return slice_ieq(host, other) && (port ? port : own) == (other_port ? other_port : own);
 }
 
+/* Perhaps for a password in it, which is not for the log. */
+static void refuse_host(struct h2_request *r)
+{
+    struct request *q = &r->x->req;
+    uri_hide_password((char *)q->line.p, q->line.n);
+    uri_hide_password((char *)q->authority.p, q->authority.n);
+    refuse(r, 400, "invalid host");
+}
+
 static int check_authority(struct h2_request *r)
 {
     struct request *q = &r->x->req;
@@ -288,7 +297,7 @@ static int check_authority(struct h2_request *r)
     if (!q->authority.p)
         refuse(r, 400, "neither :authority nor Host");
     else if (uri_authority(q->authority, &host, &q->port) != OK || (q->form == TARGET_AUTHORITY && !q->port))
-        refuse(r, 400, "invalid host");
+        refuse_host(r);
     else if (r->authority.p && r->host.p && !slice_eq(r->authority, r->host) && !agrees(r, host, q->port))
         refuse(r, 400, "Host and :authority differ");
     if (r->status)

@@ -140,6 +140,26 @@ int uri_authority(slice text, slice *host, uint16_t *port)
     return OK;
 }
 
+void uri_hide_password(char *text, size_t n)
+{
+    slice all = slice_of(text, n), s = all;
+    ptrdiff_t space = n ? slice_find(s, ' ') : -1;
+    if (space >= 0) /* behind the method, up to the version */
+        s = slice_from(s, (size_t)space + 1);
+    size_t from = 0, to = 0;
+    if (s.n && (s.p[0] == '/' || s.p[0] == '*'))
+        return;
+    for (size_t i = 0; i + 2 < s.n && !from; i++)
+        from = s.p[i] == ':' && s.p[i + 1] == '/' && s.p[i + 2] == '/' ? i + 3 : 0;
+    s = slice_from(s, from);
+    while (to < s.n && s.p[to] != '/' && s.p[to] != '?' && s.p[to] != '#' && s.p[to] != ' ')
+        to++;
+    ptrdiff_t at = slice_rfind(slice_upto(s, to), '@');
+    ptrdiff_t colon = at < 0 ? -1 : slice_find(slice_upto(s, (size_t)at), ':');
+    if (colon >= 0)
+        memset(text + (s.p - all.p) + colon + 1, '*', (size_t)(at - colon) - 1);
+}
+
 bool uri_host_normal(struct arena *a, slice host, slice *out)
 {
     size_t i = 0;

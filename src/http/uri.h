@@ -22,6 +22,12 @@
  */
 int uri_authority(slice text, slice *host, uint16_t *port);
 
+/*
+ * Overwrites a password in the authority of a request line, a URL or an authority by stars, where it stands: for the
+ * log of requests that are refused for it. The bytes are the caller's own.
+ */
+void uri_hide_password(char *text, size_t n);
+
 /* host in lower case without one trailing dot, in the arena (no copy when it is that already). false: no memory. */
 bool uri_host_normal(struct arena *a, slice host, slice *out);
 

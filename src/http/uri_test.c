@@ -158,6 +158,30 @@ static void test_bad_authority(void **state)
     }
 }
 
+static void test_hide_password(void **state)
+{
+    static const char *const rows[][2] = {
+        { "GET http://u:secret@h/a:b@c HTTP/1.1", "GET http://u:******@h/a:b@c HTTP/1.1" },
+        { "GET ftp://u:s@e:c@h", "GET ftp://u:*****@h" },
+        { "CONNECT u:p@h:443 HTTP/1.1", "CONNECT u:*@h:443 HTTP/1.1" },
+        { "u:p@h", "u:*@h" },
+        { "http://u:@h/", "http://u:@h/" },
+        { "GET http://u@h:80/", "GET http://u@h:80/" },
+        { "GET http://h:80/x@y?http://a:b@c", "GET http://h:80/x@y?http://a:b@c" },
+        { "GET /a:b@c HTTP/1.1", "GET /a:b@c HTTP/1.1" },
+        { "GET http://u:p", "GET http://u:p" },
+        { "://", "://" },
+        { "", "" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char text[64];
+        size_t n = strlen(rows[i][0]);
+        memcpy(text, rows[i][0], n);
+        uri_hide_password(text, n);
+        same(slice_of(text, n), slice_of(rows[i][1], strlen(rows[i][1])));
+    }
+}
+
 static void test_host_normal(void **state)
 {
     slice out, plain = SLICE("example.com");
@@ -369,7 +393,7 @@ static void test_escape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_authority), cmocka_unit_test(test_bad_authority), cmocka_unit_test(test_host_normal),
+        cmocka_unit_test(test_authority), cmocka_unit_test(test_bad_authority), cmocka_unit_test(test_hide_password), cmocka_unit_test(test_host_normal),
         cmocka_unit_test(test_paths),     cmocka_unit_test(test_bad_paths),     cmocka_unit_test(test_path_memory),
         cmocka_unit_test(test_escape),
     };

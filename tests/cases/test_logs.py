@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+from tools.h2 import H2
 from tools.times import wait_until
 from tools.wire import lines
 
@@ -305,3 +306,27 @@ def test_a_line_that_is_no_request_is_in_the_logs(hinge, sent, line):
     wait_until(lambda: "client sent invalid request" in (h.dir / "e.log").read_text(), "the reason is in the error log")
     why = [one for one in (h.dir / "e.log").read_text().splitlines() if "client sent invalid request" in one]
     assert f'request: "{line}"' in why[0]
+
+
+@pytest.mark.parametrize("target, line", [
+    ("GET http://ann:secret@a/x@y", "GET http://ann:******@a/x@y"),
+    ("GET ftp://ann:secret@a/", "GET ftp://ann:******@a/"),
+    ("GET http://ann:secret@a/b c", "GET http://ann:******@a/b c"),
+    ("CONNECT ann:secret@a:443", "CONNECT ann:******@a:443"),
+])
+def test_passwords_in_urls_are_in_no_log(hinge, target, line):
+    """Such requests are refused, and a refused request has its line in both logs."""
+    h = serve(hinge, "log_format t '\"$request\" $status'; access_log %%dir%%/a.log t; error_log %%dir%%/e.log info;")
+    assert h.ask(f"{target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()).status == 400
+    assert h.wait_lines("a.log")[0] == f'"{line} HTTP/1.1" 400'
+    wait_until(lambda: "client sent invalid request" in (h.dir / "e.log").read_text(), "the reason is in the error log")
+    assert "secret" not in (h.dir / "e.log").read_text() and f'request: "{line}' in (h.dir / "e.log").read_text()
+
+
+def test_passwords_in_urls_of_http2_are_in_no_log(hinge):
+    h = serve(hinge, "log_format t '\"$request\" $status'; access_log %%dir%%/a.log t; error_log %%dir%%/e.log info; http2 on;")
+    with H2(h.address) as c:
+        for fields in ([(":method", "GET"), (":scheme", "http"), (":authority", "ann:secret@a"), (":path", "/")], [(":method", "CONNECT"), (":authority", "ann:secret@a:443")]):
+            assert c.answer(c.headers(fields)).status == 400
+    assert h.wait_lines("a.log", 2)[1] == '"CONNECT ann:******@a:443 HTTP/2.0" 400'
+    assert "secret" not in (h.dir / "e.log").read_text()
