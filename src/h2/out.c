@@ -319,6 +319,8 @@ static enum visit visit(struct h2_conn *c, struct plan *p, struct h2_stream *s)
     most = most < p->window ? most : p->window;
     if (total && most <= 0)
         return VISIT_NEXT; /* no window: handled after the write */
+    if (!total)
+        most = 0; /* the end alone needs no window (RFC 9113 §6.9), and SETTINGS may have taken it below zero */
     int64_t planned = 0;
     do {
         int64_t k = most - planned < s->chunk ? most - planned : s->chunk;

@@ -398,3 +398,23 @@ class TestFields:
         h = proxy(hinge, o, "proxy_set_header Keep-Alive 5; proxy_set_header Connection x; proxy_set_header Proxy-Connection x;")
         assert h.get("/").status == 200
         assert not {"keep-alive", "connection", "proxy-connection", "upgrade"} & set(o.requests[0])
+
+
+def test_the_end_of_an_upload_needs_no_window(hinge, origin):
+    """A backend may take the window of a stream below zero when all of an upload but its end has gone."""
+    o = origin(lambda c, s, f: None)
+    h = proxy(hinge, o, "proxy_request_buffering off;")
+
+    def data():
+        return [f for c in o.connections for f in c.frames if f[0] == h2.DATA]
+    with h.connect() as c:
+        c.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2ee0\r\n" + b"x" * 12000 + b"\r\n")
+        wait_until(lambda: sum(len(f[3]) for f in data()) == 12000, "the upload has come")
+        conn = o.connections[0]
+        conn.sock.sendall(h2.settings(window=0))
+        wait_until(lambda: len([f for f in conn.frames if f[0] == h2.SETTINGS and f[1] & h2.ACK]) == 2, "the window is taken")
+        c.send(b"0\r\n\r\n")
+        wait_until(lambda: data()[-1][1] & h2.END_STREAM, "its end has come")
+        assert data()[-1][3] == b"" and sum(len(f[3]) for f in data()) == 12000
+        conn.answer(data()[-1][2])
+        assert c.response("POST").status == 200

@@ -1,4 +1,5 @@
 """What HTTP/2 writes to a client that reads slowly: whole frames in their order, within its windows, from little memory."""
+import threading
 import time
 
 from tools import h2
@@ -49,6 +50,28 @@ class TestWindow:
                 time.sleep(0.2)
                 c.ping()
                 assert sum(len(f.payload) for f in c.frames if f.kind == h2.DATA) == 65535
+
+
+    def test_the_end_needs_no_window(self, hinge, backend):
+        """SETTINGS may take the window of a stream below zero (RFC 9113 6.9.2); what is left to say then is that nothing follows."""
+        more = threading.Event()
+
+        def script(conn):
+            while conn.request():
+                conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2ee0\r\n" + b"x" * 12000 + b"\r\n")
+                more.wait(20)
+                conn.send(b"0\r\n\r\n")
+        h = hinge.http("server { listen %%port%%; http2 on; location / { proxy_pass http://%%origin%%; proxy_buffering off; } }", origin=backend(script))
+        with H2(h.address) as c:
+            c.auto = False
+            s = c.headers(request("/"))
+            c.until(lambda: s in c.answers and len(c.answers[s].body) == 12000)
+            c.send(h2.settings(window=0))
+            c.ping()
+            more.set()
+            a = c.answer(s)
+            assert a.ended and a.body == b"x" * 12000
+            assert [len(f.payload) for f in c.frames if f.kind == h2.DATA and f.flags & h2.END_STREAM] == [0]
 
 
 class TestMemory:
