@@ -11,15 +11,19 @@ set -eu
 build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev
  libc-ares-dev libnghttp2-dev"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl git nginx-core openssl
- dnsmasq-base haproxy iproute2 microsocks netcat-openbsd nghttp2-client nghttp2-server openssh-client openssh-server
- python3 python3-h2 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist python3-websockets squid
- sslscan testssl.sh tinyproxy wget"
+ dante-server dnsmasq-base haproxy iproute2 microsocks netcat-openbsd nghttp2-client nghttp2-server npm openssh-client
+ openssh-server python3 python3-h2 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist
+ python3-websockets squid sslscan testssl.sh tinyproxy tor wget"
 bench="nginx-core haproxy libssl-dev microsocks python3 openssl squid tinyproxy"
 lint="clang-format clang-tidy cppcheck"
 
 # Daemons that come along as test peers, as PACKAGE or PACKAGE:SERVICE. They must neither start at installation nor at
 # the next boot.
-daemons="nginx haproxy squid tinyproxy microsocks openssh-server:ssh"
+daemons="dante-server:danted nginx haproxy squid tinyproxy tor microsocks openssh-server:ssh"
+
+# What people also have from elsewhere, as PACKAGE:PROGRAM: the package is not wanted where the program is there already
+# (a nodejs that is not Debian's brings its own npm, and the two refuse each other).
+elsewhere="npm:npm"
 
 say() {
     echo "packages: $*" >&2
@@ -57,9 +61,15 @@ $p=installed
 "*) continue ;;
     esac
     case " $missing " in
-    *" $p "*) ;;
-    *) missing="$missing $p" ;;
+    *" $p "*) continue ;;
     esac
+    case " $elsewhere " in
+    *" $p:"*)
+        program=${elsewhere##*"$p:"}
+        ! command -v "${program%% *}" >/dev/null 2>&1 || continue
+        ;;
+    esac
+    missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0
 
@@ -87,8 +97,8 @@ trap 'exit 130' INT TERM
 mkdir "$work/path"
 fresh=""
 for d in $daemons; do
-    case $missing in
-    *"${d%:*}"*) fresh="$fresh ${d#*:}" ;;
+    case "$missing " in
+    *" ${d%:*} "*) fresh="$fresh ${d#*:}" ;;
     esac
 done
 for helper in invoke-rc.d deb-systemd-invoke; do

@@ -1,5 +1,6 @@
-"""Chains through proxies that others wrote: Squid, tinyproxy, microsocks, curl's own view of it."""
+"""Chains through proxies that others wrote: Squid, tinyproxy, microsocks, Dante, curl's own view of it. Tor has a file of its own."""
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,18 @@ acl known proxy_auth REQUIRED
 http_access allow known
 http_access deny all
 """
+DANTE = """\
+logoutput: stderr
+internal: 127.0.0.1 port = {port}
+external: 127.0.0.1
+socksmethod: {method}
+clientmethod: none
+user.privileged: {user}
+user.unprivileged: {nobody}
+client pass {{ from: 127.0.0.0/8 to: 0.0.0.0/0 }}
+socks block {{ from: 0.0.0.0/0 to: 0.0.0.0/0 port = 9 }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }}
+"""
 
 
 class Peers:
@@ -36,18 +49,19 @@ class Peers:
         self.dir, self.running = tempfile.mkdtemp(prefix="hinge-peers-"), []
         os.chmod(self.dir, 0o777)
 
-    def _start(self, argv, port):
-        if not shutil.which(argv[0]):
-            pytest.skip(f"needs {argv[0]}")
-        log = open(f"{self.dir}/{argv[0]}.out", "ab")
+    def _start(self, argv, port, name=None):
+        name = name or argv[0]
+        if not shutil.which(name) and not shutil.which(name, path="/usr/sbin"):
+            pytest.skip(f"needs {name}")
+        log = open(f"{self.dir}/{name}.out", "ab")
         self.running.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         log.close()
 
         def up():
-            assert self.running[-1].poll() is None, open(f"{self.dir}/{argv[0]}.out").read()
+            assert self.running[-1].poll() is None, open(f"{self.dir}/{name}.out").read()
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", port)) == 0
-        wait_until(up, f"{argv[0]} listens")
+        wait_until(up, f"{name} listens")
         return port
 
     def write(self, name, text):
@@ -72,6 +86,26 @@ class Peers:
     def microsocks(self, *args):
         port = free_port()
         return self._start(["microsocks", "-i", "127.0.0.1", "-p", str(port), *args], port)
+
+    def dante(self, users=None):
+        """Its passwords are those of the system's users: with `users` (name: password) it sees files of ours in the place of the system's."""
+        port, root = free_port(), os.geteuid() == 0
+        own = pwd.getpwuid(os.geteuid()).pw_name
+        conf = self.write("danted.conf", DANTE.format(port=port, method="username" if users else "none", user=own, nobody="nobody" if root else own))
+        argv = ["danted", "-f", conf, "-p", f"{self.dir}/danted.pid"]
+        if users:
+            if not root:
+                pytest.skip("files in the place of /etc/passwd and /etc/shadow need root")
+            known, secret = open("/etc/passwd").read(), ""
+            for n, (user, password) in enumerate(users.items()):
+                known += f"{user}:x:{54321 + n}:65534::/nonexistent:/usr/sbin/nologin\n"
+                secret += f"{user}:{subprocess.run(['openssl', 'passwd', '-6', password], capture_output=True, text=True, check=True).stdout.strip()}:19000:0:99999:7:::\n"
+            known, secret = self.write("passwd", known), self.write("shadow", secret)
+            put = 'mount --bind "$0" /etc/passwd && mount --bind "$1" /etc/shadow && shift && exec "$@"'
+            if subprocess.run(["unshare", "--mount", "sh", "-c", put, known, secret, "true"], capture_output=True).returncode:
+                pytest.skip("needs a mount namespace")
+            argv = ["unshare", "--mount", "sh", "-c", put, known, secret, *argv]
+        return self._start(argv, port, "danted")
 
     def close(self):
         for p in self.running:
@@ -147,10 +181,34 @@ def test_microsocks_asks_for_a_password(hinge, backend, peers, names):
     h.wait_log("hop 1 of 1, socks5://127.0.0.1:[0-9]+: it wants credentials")
 
 
+def test_dante(hinge, backend, peers, names):
+    both_ways(proxy(hinge, f"socks5://127.0.0.1:{peers.dante()}", names), backend(), names)
+
+
+def test_dante_asks_for_a_password(hinge, backend, peers, names):
+    port, origin = peers.dante({"ann": "s:cret", "bob": "x" * 200}), backend()
+    both_ways(proxy(hinge, f"socks5://ann:s%3Acret@127.0.0.1:{port}", names), origin, names)
+    h = proxy(hinge, f"socks5://bob:{'x' * 200}@127.0.0.1:{port}", names)
+    assert h.ask(lines(f"GET http://localhost:{origin.port}/ HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close")).status == 200
+    for credentials, why in (("ann:wrong@", "it refused the credentials"), ("eve:s%3Acret@", "it refused the credentials"), ("", "it wants credentials")):
+        h = proxy(hinge, f"socks5://{credentials}127.0.0.1:{port}", names)
+        assert h.ask(lines(f"GET http://localhost:{origin.port}/ HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close")).status == 502
+        h.wait_log(f"hop 1 of 1, socks5://127.0.0.1:[0-9]+: {why}")
+
+
+def test_what_dante_refuses(hinge, peers, names):
+    """By its rules, for a port that nobody listens on, and for a name that nobody knows: 502, and the log has its reason."""
+    h = proxy(hinge, f"socks5://127.0.0.1:{peers.dante()}", names)
+    for target, why in (("localhost:9", "code 2 .not allowed"), (f"localhost:{free_port()}", "code 5 .connection refused"), ("nowhere.invalid", "code 4 .host unreachable")):
+        assert h.ask(lines(f"GET http://{target}/ HTTP/1.1", f"Host: {target}", "Connection: close")).status == 502
+        h.wait_log(f"hop 1 of 1, socks5://127.0.0.1:[0-9]+: it answered with {why}")
+    assert names.asked == []
+
+
 def test_all_of_them_in_a_row(hinge, backend, peers, names):
     """And another hinge at the end, which is asked by TLS-less HTTP as everybody else."""
     last = hinge.http("forward { listen %%port%%; access_log off; connect_ports all; egress_allow 127.0.0.0/8; }")
-    way = f"http://127.0.0.1:{peers.squid()} socks5://127.0.0.1:{peers.microsocks()} connect://127.0.0.1:{peers.tinyproxy()} http://127.0.0.1:{last.ports['port']}"
+    way = f"http://127.0.0.1:{peers.squid()} socks5://127.0.0.1:{peers.microsocks()} socks5://127.0.0.1:{peers.dante()} connect://127.0.0.1:{peers.tinyproxy()} http://127.0.0.1:{last.ports['port']}"
     both_ways(proxy(hinge, way, names), backend(), names)
 
 
