@@ -405,26 +405,42 @@ class TestApt:
             assert set(seen) == {world.connected}
 
 
-@needs("npm")
-def test_npm(world, tmp_path):
-    """One package from a registry of our own, by npm's settings."""
-    world.start()
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "package.json").write_text('{"name": "tiny", "version": "1.0.0"}')
-    (package / "index.js").write_text("module.exports = 7;\n")
-    packed = world.tree.path / "tiny.tgz"
-    subprocess.run(["tar", "-czf", packed, "-C", tmp_path, "package"], check=True)
-    digest = hashlib.sha1(packed.read_bytes()).hexdigest()
-    world.tree.file("tiny", f'{{"name": "tiny", "dist-tags": {{"latest": "1.0.0"}}, "versions": {{"1.0.0": {{"name": "tiny", "version": "1.0.0", '
-                    f'"dist": {{"tarball": "{world.plain}/tiny.tgz", "shasum": "{digest}"}}}}}}}}')
-    home = tmp_path / "own"
-    home.mkdir()
-    (home / "package.json").write_text("{}")
-    world.run("npm", "install", "--no-audit", "--no-fund", "--no-update-notifier", "--registry", f"{world.plain}/", "--proxy", world.url, "tiny", cwd=home,
-              env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
-    assert (home / "node_modules" / "tiny" / "index.js").read_text() == "module.exports = 7;\n"
-    assert world.log(2) == [f"GET {world.plain}/tiny 200 -", f"GET {world.plain}/tiny.tgz 200 -"]
+class TestNpm:
+    """One package from a registry of our own, by npm's settings, or by the environment as build machines have it."""
+
+    @pytest.fixture
+    def npm(self, world, tmp_path):
+        """npm(registry, *options, **environment) installs the package and gives what the proxy was asked."""
+        world.start()
+        package, home = tmp_path / "package", tmp_path / "own"
+        package.mkdir()
+        (package / "package.json").write_text('{"name": "tiny", "version": "1.0.0"}')
+        (package / "index.js").write_text("module.exports = 7;\n")
+        packed = world.tree.path / "tiny.tgz"
+        subprocess.run(["tar", "-czf", packed, "-C", tmp_path, "package"], check=True)
+        digest = hashlib.sha1(packed.read_bytes()).hexdigest()
+        home.mkdir()
+        (home / "package.json").write_text("{}")
+
+        def install(registry, *options, **env):
+            world.tree.file("tiny", f'{{"name": "tiny", "dist-tags": {{"latest": "1.0.0"}}, "versions": {{"1.0.0": {{"name": "tiny", "version": "1.0.0", '
+                            f'"dist": {{"tarball": "{registry}/tiny.tgz", "shasum": "{digest}"}}}}}}}}')
+            world.run("npm", "install", "--no-audit", "--no-fund", "--no-update-notifier", "--registry", f"{registry}/", *options, "tiny", cwd=home,
+                      env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **env})
+            assert (home / "node_modules" / "tiny" / "index.js").read_text() == "module.exports = 7;\n"
+        return install
+
+    def test_by_its_settings(self, world, npm):
+        npm(world.plain, "--proxy", world.url)
+        assert world.log(2) == [f"GET {world.plain}/tiny 200 -", f"GET {world.plain}/tiny.tgz 200 -"]
+
+    def test_by_the_environment(self, world, npm):
+        npm(world.secure, "--cafile", SITE.cert, "--fetch-retries", "0", HTTPS_PROXY=world.url, HTTP_PROXY=world.url)
+        assert set(world.log()) == {world.connected}
+
+    def test_what_is_not_for_the_proxy(self, world, npm):
+        npm(f"http://127.0.0.1:{world.http}", HTTP_PROXY=world.url, NO_PROXY="127.0.0.1")
+        assert world.idle()
 
 
 # -- ssh
