@@ -5,7 +5,7 @@
  * copies its way to them: 1.15 us for 0.3 us of hashing, a tenth of a resumed handshake altogether. libssl asks for
  * this derivation by name, so an implementation of it that works on the stack takes its place where the property query
  * of a context prefers it; everything else is OpenSSL's as before. A default query of the system's (fips=yes) goes on
- * to rule it out.
+ * to rule it out, and so does the build option tls13_kdf. Before the first use it has to agree with OpenSSL's own.
  *
  * Hashes are computed by the functions that need no allocation, which 3.0 calls deprecated.
  */
@@ -16,7 +16,9 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/kdf.h>
+#include <openssl/objects.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/sha.h>
@@ -27,6 +29,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/attr.h"
 #include "base/slice.h"
 
 enum {
@@ -384,17 +387,72 @@ static int begin(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const 
     return 1;
 }
 
-static OSSL_PROVIDER *loaded; /* for as long as the process lives */
+/* ---- registration ---- */
+
+static bool derive(const char *whose, int mode, const char *digest, unsigned char *out, size_t n)
+{
+    static const char bytes[HASH_MOST] = "a secret, or the hash of what was said so far";
+    void *some = (void *)(uintptr_t)bytes;
+    size_t size = digest[3] == '2' ? SHA256_DIGEST_LENGTH : SHA384_DIGEST_LENGTH;
+    const char *of_data = mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY ? OSSL_KDF_PARAM_DATA : OSSL_KDF_PARAM_SALT;
+    const OSSL_PARAM p[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)digest, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, some, size),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX, (char[]){ "tls13 " }, 6),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL, (char[]){ "derived" }, 7),
+        OSSL_PARAM_construct_octet_string(of_data, some, size),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", whose);
+    EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+    bool ok = ctx && EVP_KDF_derive(ctx, out, n, p) > 0;
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    return ok;
+}
+
+/* Whatever libcrypto this process was given at run time: the two kinds of derivation, by both hashes, come out alike.
+ */
+static bool agrees(void)
+{
+    static const struct {
+        const char *digest;
+        int mode;
+        size_t n;
+    } asked[] = {
+        { SN_sha256, EVP_KDF_HKDF_MODE_EXTRACT_ONLY, SHA256_DIGEST_LENGTH },
+        { SN_sha256, EVP_KDF_HKDF_MODE_EXPAND_ONLY, SHA256_DIGEST_LENGTH },
+        { SN_sha384, EVP_KDF_HKDF_MODE_EXTRACT_ONLY, SHA384_DIGEST_LENGTH },
+        { SN_sha384, EVP_KDF_HKDF_MODE_EXPAND_ONLY, SHA384_DIGEST_LENGTH },
+    };
+    for (size_t i = 0; i < array_len(asked); i++) {
+        unsigned char ours[HASH_MOST], theirs[HASH_MOST];
+        if (!derive("provider=hinge", asked[i].mode, asked[i].digest, ours, asked[i].n) ||
+            !derive("provider!=hinge", asked[i].mode, asked[i].digest, theirs, asked[i].n) ||
+            memcmp(ours, theirs, asked[i].n) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool serves; /* from the first query on, for as long as the process lives */
 
 static void enrol(void)
 {
+    OSSL_PROVIDER *p = NULL;
+    ERR_set_mark(); /* what is not to be had is no error of whoever comes next */
     if (OSSL_PROVIDER_add_builtin(NULL, "hinge", begin))
-        loaded = OSSL_PROVIDER_try_load(NULL, "hinge", 1);
+        p = OSSL_PROVIDER_try_load(NULL, "hinge", 1);
+    serves = p && agrees();
+    if (p && !serves)
+        OSSL_PROVIDER_unload(p);
+    ERR_pop_to_mark();
 }
 
 const char *tls_kdf_query(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, enrol);
-    return loaded ? "?provider=hinge" : NULL;
+    return serves ? "?provider=hinge" : NULL;
 }
