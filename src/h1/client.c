@@ -150,13 +150,20 @@ static void ready(struct h1_client *cl)
     exchange_post(cl->c.end.x, X_BACK_READY);
 }
 
-static void connected(struct h1_client *cl)
+/* An attempt that failed hangs up; room without that is room on a connection that stands. */
+static int connect_error(const struct h1_client *cl, unsigned events)
 {
     int err = 0;
     socklen_t n = sizeof(err);
+    if (likely(!(events & IO_HUP)))
+        return 0;
+    return getsockopt(cl->c.io.fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0 ? errno : err;
+}
+
+static void connected(struct h1_client *cl, unsigned events)
+{
+    int err = connect_error(cl, events);
     timer_clear(&cl->c.out_timer);
-    if (getsockopt(cl->c.io.fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0)
-        err = errno;
     if (err) {
         fail(cl, WHY_CONNECT, err, NULL);
         return;
@@ -593,7 +600,7 @@ static void on_io(struct io *io, unsigned events)
     switch ((enum h1_client_state)cl->state) {
     case CLIENT_CONNECTING:
         if (cl->c.end.x && (events & (IO_OUT | IO_HUP)))
-            connected(cl);
+            connected(cl, events);
         return;
     case CLIENT_HANDSHAKE:
         if (cl->c.end.x && !(cl->c.end.x->events & X_BACK_FAILED))

@@ -133,6 +133,13 @@ static void end_input(struct h1_conn *c)
     }
 }
 
+/* This side has written everything. When the other way is over too, the close that comes at once says so as well. */
+static void end_output(struct h1_conn *c, bool other_over)
+{
+    if (!c->body.done || !other_over)
+        h1_conn_end_write(c);
+}
+
 /* ---- the client's side ---- */
 
 static struct h1_server *server_of(struct end *e)
@@ -245,7 +252,7 @@ static void front_kick_out(struct end *e)
         exchange_post(x, X_FRONT_SENT);
         return;
     case H1_FLUSH_DONE:
-        h1_conn_end_write(&s->c);
+        end_output(&s->c, x->events & X_BACK_SENT);
         exchange_post(x, X_FRONT_SENT);
         linger(s);
         return;
@@ -384,7 +391,7 @@ static void back_kick_out(struct end *e)
         h1_out_await(&cl->c, bytes, cl->limits.send_timeout);
         return;
     case H1_FLUSH_DONE:
-        h1_conn_end_write(&cl->c);
+        end_output(&cl->c, e->x->events & X_FRONT_SENT);
         cl->sent = true;
         exchange_post(e->x, X_BACK_SENT);
         return;
