@@ -5,29 +5,15 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/poison.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLAB_POISON 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLAB_POISON 1
-#endif
-#endif
+enum { SLAB_ALIGN = 64, SLAB_PAGE = 4096 };
 
-#ifdef SLAB_POISON
-#include <sanitizer/asan_interface.h>
-#define poison(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
-#define unpoison(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define poison(p, n)   ((void)0)
-#define unpoison(p, n) ((void)0)
-#endif
-
-enum { SLAB_ALIGN = 64 };
-
+/* On the heap by itself, so that what is behind the objects need not be touched. */
 struct slab_block {
     struct slab_block *next;
-    size_t size;
+    char *objects;
+    size_t size; /* of all objects */
 };
 
 void slab_init(struct slab *s, size_t size, size_t batch)
@@ -44,7 +30,8 @@ void slab_done(struct slab *s)
     struct slab_block *b = s->blocks, *next;
     for (; b; b = next) {
         next = b->next;
-        unpoison(b, b->size);
+        unpoison(b->objects, b->size);
+        free(b->objects);
         free(b);
     }
     s->blocks = NULL;
@@ -55,18 +42,18 @@ void slab_done(struct slab *s)
 static int slab_refill(struct slab *s)
 {
     size_t n;
-    if (!checked_mul(s->size, s->batch, &n) || !checked_add(n, SLAB_ALIGN, &n))
+    if (!checked_mul(s->size, s->batch, &n))
         return -1;
-    char *mem = aligned_alloc(SLAB_ALIGN, n);
-    if (!mem)
+    struct slab_block *b = malloc(sizeof(*b));
+    char *mem = b ? aligned_alloc(s->size % SLAB_PAGE ? SLAB_ALIGN : SLAB_PAGE, n) : NULL;
+    if (!mem) {
+        free(b);
         return -1;
-    struct slab_block *b = (struct slab_block *)mem;
-    b->next = s->blocks;
-    b->size = n;
+    }
+    *b = (struct slab_block){ .next = s->blocks, .objects = mem, .size = n };
     s->blocks = b;
-    char *obj = mem + SLAB_ALIGN;
     for (size_t i = s->batch; i-- > 0;) {
-        void **slot = (void **)(obj + i * s->size);
+        void **slot = (void **)(mem + i * s->size);
         *slot = s->free;
         s->free = slot;
         poison(slot, s->size);

@@ -4,7 +4,8 @@
  * One slab per worker and kind (connections, exchange pages, buffers), so it needs no lock. Blocks are taken from the
  * heap `batch` objects at a time; what is free beyond `keep` whole objects is never handed back to the heap before
  * slab_done, because a proxy that once held n connections will hold them again. With AddressSanitizer freed objects are
- * poisoned, so that a use after free is seen although no free happened.
+ * poisoned, so that a use after free is seen although no free happened. Objects that fill whole pages of 4096 bytes
+ * begin on one, so that whoever holds one may give its memory back to the kernel for a time (http/rest.c).
  */
 #ifndef BASE_SLAB_H
 #define BASE_SLAB_H

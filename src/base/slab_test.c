@@ -40,6 +40,19 @@ static void take_and_give(void **state)
     slab_done(&s);
 }
 
+static void pages(void **state)
+{
+    struct slab s;
+    slab_init(&s, 4096, 3);
+    for (int i = 0; i < 7; i++) {
+        char *p = slab_take(&s);
+        assert_int_equal((uintptr_t)p % 4096, 0);
+        memset(p, i, 4096);
+    }
+    assert_int_equal(s.total, 9);
+    slab_done(&s);
+}
+
 static void out_of_memory(void **state)
 {
     struct slab s;
@@ -62,6 +75,7 @@ static void out_of_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(take_and_give), cmocka_unit_test(out_of_memory) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(take_and_give), cmocka_unit_test(pages),
+                                        cmocka_unit_test(out_of_memory) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
