@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/strb.h"
+#include "http/rest.h"
 #include "http/upgrade.h"
 
 enum { INTERIMS_MAX = 8, HEAD_ROOM = 128 };
@@ -67,8 +68,6 @@ struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, c
     }
     memset(cl, 0, sizeof(*cl));
     h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
-    list_init(&cl->link);
-    cl->addr = *addr;
     cl->since = loop_now(&w->loop);
     worker_connections_add(w, 1);
     worker_count(w, COUNT_UPSTREAM_CONNECTS);
@@ -82,7 +81,7 @@ struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, c
     return cl;
 }
 
-struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr, const struct addr *addr)
+struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr)
 {
     struct h1_client *cl = slab_take(&w->h1->clients);
     if (!cl) {
@@ -92,8 +91,6 @@ struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr
     }
     memset(cl, 0, sizeof(*cl));
     h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
-    list_init(&cl->link);
-    cl->addr = *addr;
     cl->since = loop_now(&w->loop);
     cl->c.tr = tr;
     cl->state = CLIENT_READY;
@@ -179,7 +176,7 @@ void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_
     cl->sent = cl->head_done = cl->wants_more = false;
     cl->interims = 0;
     cl->requests++;
-    cl->received_before = cl->c.received;
+    cl->c.received = 0;
     cl->c.out.bytes = 0;
     cl->c.body = (struct h1_body){ 0 };
     memset(&cl->c.scan, 0, sizeof(cl->c.scan));
@@ -199,7 +196,7 @@ void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_
 struct h1_client_counts h1_client_counts(const struct end *e)
 {
     const struct h1_client *cl = container_of(e, struct h1_client, c.end);
-    return (struct h1_client_counts){ cl->c.out.bytes, cl->c.received - cl->received_before, cl->c.body.seen };
+    return (struct h1_client_counts){ cl->c.out.bytes, cl->c.received, cl->c.body.seen };
 }
 
 bool h1_client_alive(struct h1_client *cl)
@@ -398,7 +395,11 @@ static bool take_interim(struct h1_client *cl, const struct h1_head *h, size_t l
         h1_conn_consume(&cl->c, len);
         return true;
     }
-    if (take_head(cl, h, len, &x->interim)) {
+    if (!x->interim && !(x->interim = arena_new(&x->arena, struct response))) {
+        fail(cl, WHY_NOMEM, 0, NULL);
+        return false;
+    }
+    if (take_head(cl, h, len, x->interim)) {
         cl->wants_more = false;
         exchange_post(x, X_BACK_INTERIM);
     }
@@ -438,10 +439,10 @@ static void read_head(struct h1_client *cl)
     const struct h1_rules rules = {
         .bare_lf = cl->limits.bare_lf,
         .underscores = true,
-        .max_fields = (uint32_t)cl->limits.fields_max,
-        .max_line = (uint32_t)cl->limits.head_max,
+        .max_fields = cl->limits.fields_max,
+        .max_line = cl->limits.head_max,
         .max_name = 256,
-        .max_head = (uint32_t)cl->limits.head_max,
+        .max_head = cl->limits.head_max,
     };
     bool more = false;
     for (;;) {
@@ -587,7 +588,7 @@ static void idle_event(struct h1_client *cl, unsigned events)
         cl->c.readable = false;
         return;
     }
-    cl->on_idle_end(cl);
+    cl->c.w->h1->idle_ended(cl);
 }
 
 static void on_io(struct io *io, unsigned events)
@@ -634,11 +635,12 @@ static void on_in_timer(struct timer *t)
 {
     struct h1_client *cl = container_of(t, struct h1_client, c.in_timer);
     if (cl->state == CLIENT_IDLE) {
-        cl->on_idle_end(cl);
+        cl->c.w->h1->idle_ended(cl);
         return;
     }
     if (cl->state != CLIENT_BUSY && cl->state != CLIENT_TUNNEL)
         return;
+    end_wake(&cl->c.end);
     worker_count(cl->c.w, COUNT_UPSTREAM_TIMEOUT);
     fail(cl, WHY_READ_TIMEOUT, 0, NULL);
 }

@@ -19,11 +19,11 @@ enum h1_client_state {
     CLIENT_CLOSED,
 };
 
-/* What an attempt must obey; ms. */
+/* What an attempt must obey; ms. Each UINT32_MAX at most. */
 struct h1_client_limits {
-    uint64_t connect_timeout, send_timeout, read_timeout;
-    uint64_t head_max; /* proxy_buffer_size: bytes of an answer's head */
-    uint64_t fields_max;
+    uint32_t connect_timeout, send_timeout, read_timeout;
+    uint32_t head_max; /* proxy_buffer_size: bytes of an answer's head */
+    uint32_t fields_max;
     bool pass_trailers; /* the client understands them (TE: trailers) */
     bool bare_lf;       /* http1_compat bare_lf */
 };
@@ -44,24 +44,23 @@ struct h1_setup {
 
 struct h1_client {
     struct h1_conn c;
-    struct addr addr;
-    struct h1_client_limits limits;
-    struct h1_setup *setup; /* until CLIENT_READY; NULL: none */
+    union {
+        struct h1_client_limits limits; /* while an exchange is attached */
+        struct list link;               /* the pool's, meanwhile */
+    };
+    union {
+        struct h1_setup *setup; /* until CLIENT_READY; NULL: none */
+        uint64_t key;           /* the pool's, in CLIENT_IDLE */
+    };
     uint8_t state;
-    bool sent;        /* the request is with the kernel, whole */
-    bool head_done;   /* a final head was read */
-    bool dirty;       /* must not be reused */
-    bool peer_closes; /* the answer said so */
-    bool wants_more;  /* kick_in after the head came */
+    bool sent : 1;       /* the request is with the kernel, whole */
+    bool head_done : 1;  /* a final head was read */
+    bool dirty : 1;      /* must not be reused */
+    bool wants_more : 1; /* kick_in after the head came */
     uint8_t interims;
-    uint32_t requests;        /* served, the current one included */
-    uint64_t since;           /* mono ms of the connect */
-    uint64_t received_before; /* c.received when the current exchange began */
-    /* The pool's: */
-    struct list link;
-    uint64_t key;
-    uint64_t bound;                            /* hash of the address of ours that it was bound to; 0: none */
-    void (*on_idle_end)(struct h1_client *cl); /* the peer closed or spoke while idle */
+    uint32_t requests; /* served, the current one included */
+    uint64_t since;    /* mono ms of the connect */
+    uint64_t bound;    /* hash of the address of ours that it was bound to; 0: none */
 };
 
 /*
@@ -74,7 +73,7 @@ struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, c
  * A connection that somebody else has made, and found to be meant for HTTP/1: its descriptor and its transport, whose
  * handshake is over. NULL: no memory, and both are closed.
  */
-struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr, const struct addr *addr);
+struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr);
 /* Makes it the back end of x; posts X_BACK_READY as soon as a head may be sent. */
 void h1_client_attach(struct h1_client *cl, struct exchange *x, const struct h1_client_limits *limits);
 /* What the current exchange moved; `e` is the end of a client connection. */

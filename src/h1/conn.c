@@ -17,12 +17,14 @@ static bool stash_input(struct h1_conn *c, size_t cap)
         memmove(c->stash, c->in, c->in_n);
         c->in = c->stash;
     }
+    if (cap > UINT32_MAX)
+        return false;
     if (c->stash_cap < cap) {
         char *p = realloc(c->stash, cap);
         if (!p)
             return false;
         c->stash = p;
-        c->stash_cap = cap;
+        c->stash_cap = (uint32_t)cap;
         if (inside)
             c->in = p;
     }

@@ -31,11 +31,11 @@ struct h1_body {
     uint8_t kind;
     bool done;                  /* whole, or none */
     uint8_t bulk;               /* of a tunnel: how steadily it brings much at once */
+    uint32_t ahead;             /* bytes that may be read behind a chunk at once; 0: as many as the pipe wants */
     uint64_t left;              /* H1_BODY_LENGTH */
     uint64_t limit;             /* bytes of body that are allowed at most; 0: any */
     uint64_t seen;              /* body bytes so far */
     uint64_t wire;              /* the same with the framing of chunks */
-    size_t ahead;               /* bytes that may be read behind a chunk at once; 0: as many as the pipe wants */
     struct h1_chunked *chunked; /* in the exchange's arena */
     struct fields *trailers;    /* collected here, or NULL */
 };
@@ -57,8 +57,11 @@ struct h1_out {
 
 struct h1_conn {
     struct io io;
-    struct timer in_timer, out_timer;
-    struct reap reap;
+    struct timer out_timer;
+    union {
+        struct timer in_timer;
+        struct reap reap; /* once it is closed */
+    };
     struct scratch_holder hold;
     struct end end;
     struct worker *w;
@@ -67,24 +70,27 @@ struct h1_conn {
     size_t in_n;
     uint64_t received; /* bytes from the socket, ever */
     char *stash;
-    size_t stash_cap;
+    uint32_t stash_cap;
+    struct h1_scan scan;
     bool readable; /* the kernel may have something */
     bool cut;      /* a write has met the peer's reset: the end of what can be read is no end of a body */
     bool hup;      /* the peer's FIN (or worse) was seen: a short read is no end */
     bool abort;    /* what was cut must not end well: no end is told by the transport */
     bool held;     /* the kernel holds the end of the last message back, for the FIN to go with it */
-    struct h1_scan scan;
     struct h1_body body;
     struct h1_out out;
 };
 
 enum { H1_HEAD_READ = 16 << 10 };
 
+struct h1_client;
+
 struct h1_worker {
     struct h1_head head; /* for parsing; valid until the next parse */
     struct slab servers, clients;
-    struct list connections; /* struct h1_server.link, all of this worker */
-    int lent[2];             /* a pipe of the kernel's for tunnels, empty between two calls; -1: not there yet */
+    struct list connections;                  /* struct h1_server.link, all of this worker */
+    void (*idle_ended)(struct h1_client *cl); /* the pool's: the peer of an idle connection closed or spoke */
+    int lent[2]; /* a pipe of the kernel's for tunnels, empty between two calls; -1: not there yet */
 };
 
 /* tunnel.c: closes h1_worker.lent. */

@@ -46,7 +46,6 @@ void h1_server_hand_over(struct h1_server *s, enum codec codec)
         .tr = s->c.tr,
         .client = s->client,
         .gen = gen_use(s->gen),
-        .listener = s->listener,
         .early = slice_of(s->c.in, s->c.in_n),
         .readable = s->c.readable,
     };

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "h1/client.h"
 #include "h1/server_priv.h"
+#include "http/rest.h"
 #include "http/uri.h"
 #include "net/listen.h"
 #include "tls/worker.h"
@@ -112,6 +113,7 @@ static void cut(struct h1_server *s)
 {
     struct exchange *x = s->c.end.x;
     if (x) {
+        end_wake(&s->c.end);
         exchange_front_failed(x, WHY_SHUTDOWN);
         loop_drain(&s->c.w->loop); /* the exchange ends and resets this end, which closes the connection */
     }
@@ -177,7 +179,6 @@ void h1_server_accept(struct worker *w, struct listener *l, int fd, const struct
     task_init(&s->next, on_next);
     list_add_tail(&w->h1->connections, &s->link);
     s->gen = gen_use(w->gen);
-    s->listener = l;
     s->client.fd = fd;
     s->client.number = worker_connection_number();
     s->client.since = loop_now(&w->loop);

@@ -23,20 +23,19 @@ struct h1_server {
     struct h1_conn c;
     struct client client;
     struct gen_ref *gen; /* that client.listener belongs to */
-    struct listener *listener;
-    struct task next; /* looks at the input again after an exchange */
-    struct list link; /* h1_worker.connections */
+    struct task next;    /* looks at the input again after an exchange */
+    struct list link;    /* h1_worker.connections */
     uint8_t state;
-    bool keep;          /* stay open after the current answer */
-    bool stopped;       /* nobody wants the rest of the request body */
-    bool asked;         /* kick_in was called: the body is wanted */
-    bool must_continue; /* the client waits for a 100 */
-    bool partial;       /* SERVER_HEAD: part of a head has come, counted in worker.reading */
-    bool pipelined;     /* when the last exchange ended, the next request had begun to come */
-    bool last;          /* no request after this one: the generation's listener is gone */
-    bool delayed;       /* TCP_NODELAY, which the listener gave, was taken off: tcp_nodelay off */
-    bool plain_on_tls;  /* a request in the clear where TLS is spoken: 400 */
-    bool broken;        /* the answer could not be ended well: cut, do not linger */
+    bool keep : 1;          /* stay open after the current answer */
+    bool stopped : 1;       /* nobody wants the rest of the request body */
+    bool asked : 1;         /* kick_in was called: the body is wanted */
+    bool must_continue : 1; /* the client waits for a 100 */
+    bool partial : 1;       /* SERVER_HEAD: part of a head has come, counted in worker.reading */
+    bool pipelined : 1;     /* when the last exchange ended, the next request had begun to come */
+    bool last : 1;          /* no request after this one: the generation's listener is gone */
+    bool delayed : 1;       /* TCP_NODELAY, which the listener gave, was taken off: tcp_nodelay off */
+    bool plain_on_tls : 1;  /* a request in the clear where TLS is spoken: 400 */
+    bool broken : 1;        /* the answer could not be ended well: cut, do not linger */
     union {
         uint64_t idle_ms;      /* an exchange: how long to wait for the next head */
         uint64_t linger_until; /* SERVER_LINGER */

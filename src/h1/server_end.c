@@ -16,7 +16,7 @@
 #include "h1/server_priv.h"
 #include "http/old_browser.h"
 
-enum { DRAIN_MAX = 64 << 10, HEAD_ROOM = 256 };
+enum { DRAIN_MAX = 64 << 10, HEAD_ROOM = 128, SMALL_HEAD = 256 };
 
 static struct h1_server *server_of(struct end *e)
 {
@@ -87,8 +87,8 @@ int h1_server_compose(struct exchange *x, const struct response *r, enum h1_fram
                       enum h1_connection conn, slice *out)
 {
     struct strb b;
-    size_t size = head_size(r);
-    char *mem = arena_bytes(&x->arena, size);
+    size_t size = head_size(r); /* more than it will be: a small one need not take that from the arena */
+    char small[SMALL_HEAD], *mem = size <= sizeof(small) ? small : arena_bytes(&x->arena, size);
     if (!mem)
         return ERR_NOMEM;
     strb_init_fixed(&b, mem, size);
@@ -96,7 +96,7 @@ int h1_server_compose(struct exchange *x, const struct response *r, enum h1_fram
     if (rc < 0)
         return rc;
     *out = strb_slice(&b);
-    return OK;
+    return mem != small || arena_dup(&x->arena, *out, out) ? OK : ERR_NOMEM;
 }
 
 /* keepalive_timeout's second argument: the field is only a promise to old clients. */
@@ -155,7 +155,7 @@ static void server_send_interim(struct end *e, struct exchange *x)
     slice head;
     if (x->req.minor < 1 || server_of(e)->c.out.active)
         return;
-    if (h1_server_compose(x, &x->interim, H1_FRAME_NONE, 0, H1_CONN_NONE, &head) == OK)
+    if (h1_server_compose(x, x->interim, H1_FRAME_NONE, 0, H1_CONN_NONE, &head) == OK)
         send_now(server_of(e), head);
 }
 

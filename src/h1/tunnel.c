@@ -22,11 +22,13 @@
 #include "base/err.h"
 #include "h1/client.h"
 #include "h1/server_priv.h"
+#include "http/rest.h"
 
 static const struct end_ops front_ops, back_ops;
 
 /* Splicing costs two calls that are dearer than recv and send, so it is for what comes in large pieces again and again
  * (measured: from some 64 KB on). A few small ones in between, as between two answers, change nothing. */
+enum { REST_AFTER = 250 }; /* ms without a byte until the exchange is laid to rest */
 enum { LENT_MAX = 1 << 20, BULK_LEAST = 64 << 10, BULK_AFTER = 256 << 10, BULK_STEP = 4, BULK_TOP = 8, LENDS = 8 };
 
 static void begin_bytes(struct h1_conn *c, slice head)
@@ -123,6 +125,14 @@ static enum h1_pump pump(struct h1_conn *c)
     return r;
 }
 
+/* Both directions are open, and nothing waits in this end. */
+static bool may_rest(struct end *e)
+{
+    const struct h1_conn *c = container_of(e, struct h1_conn, end);
+    return c->out.active && !c->out.blocked && !c->out.head.n && !c->out.lit.n && !c->body.done && !c->in_n &&
+           !c->readable;
+}
+
 /* Nothing more comes from this side. */
 static void end_input(struct h1_conn *c)
 {
@@ -187,8 +197,19 @@ static void linger(struct h1_server *s)
     timer_set(&s->c.w->loop, &s->c.in_timer, k->lingering_timeout);
 }
 
+/* Silence: while nobody lingers the timer is free for this. */
+static void rest_soon(struct h1_server *s)
+{
+    if (s->c.out.active && !s->c.body.done)
+        timer_set(&s->c.w->loop, &s->c.in_timer, REST_AFTER);
+}
+
 void h1_server_tunnel_timer(struct h1_server *s)
 {
+    if (s->c.out.active) {
+        exchange_rest(s->c.end.x);
+        return;
+    }
     s->linger_until = 1; /* it has passed */
     linger(s);
 }
@@ -204,6 +225,7 @@ static void front_in(struct h1_server *s)
     case H1_PUMP_WAIT:
         if (!s->c.out.active)
             linger(s);
+        rest_soon(s);
         return;
     case H1_PUMP_FULL:
     case H1_PUMP_YIELD:
@@ -243,6 +265,7 @@ static void front_kick_out(struct end *e)
         timer_clear(&s->c.out_timer);
     switch (r) {
     case H1_FLUSH_IDLE:
+        rest_soon(s);
         return;
     case H1_FLUSH_BLOCKED:
         h1_out_await(&s->c, bytes, conf_of(s)->send_timeout);
@@ -295,6 +318,7 @@ static void front_finish(struct end *e)
 
 void h1_server_tunnel_io(struct h1_server *s, unsigned events)
 {
+    end_wake(&s->c.end);
     if ((events & IO_OUT) && s->c.out.blocked) {
         s->c.out.blocked = false;
         front_kick_out(&s->c.end);
@@ -308,6 +332,7 @@ static const struct end_ops front_ops = {
     .kick_out = front_kick_out,
     .kick_in = front_kick_in,
     .stop_in = front_stop_in,
+    .may_rest = may_rest,
     .reset = front_reset,
     .finish = front_finish,
 };
@@ -417,6 +442,7 @@ static void back_end(struct end *e)
 
 void h1_client_tunnel_io(struct h1_client *cl, unsigned events)
 {
+    end_wake(&cl->c.end);
     if ((events & IO_OUT) && cl->c.out.blocked) {
         cl->c.out.blocked = false;
         back_kick_out(&cl->c.end);
@@ -430,6 +456,7 @@ static const struct end_ops back_ops = {
     .kick_out = back_kick_out,
     .kick_in = back_kick_in,
     .stop_in = back_stop_in,
+    .may_rest = may_rest,
     .reset = back_end,
     .finish = back_end,
 };

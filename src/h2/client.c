@@ -531,8 +531,12 @@ static void take_interim(struct h2_stream *s, const struct answer *a, bool ends)
     }
     if (a->r.status == 100 || (x->events & X_BACK_INTERIM))
         return; /* we ask for none; and a second before the first was passed on is dropped */
-    x->interim = a->r;
-    x->interim.minor = 1;
+    if (!x->interim && !(x->interim = arena_new(&x->arena, struct response))) {
+        fail(s, WHY_NOMEM, 0, NULL);
+        return;
+    }
+    *x->interim = a->r;
+    x->interim->minor = 1;
     exchange_post(x, X_BACK_INTERIM);
 }
 

@@ -267,7 +267,6 @@ void h2_server_take(struct worker *w, const struct handover *h)
     timer_init(&c->out_timer, on_out_timer);
     s->client = h->client;
     s->gen = h->gen;
-    s->listener = h->listener;
     list_add_tail(&w->h2->connections, &s->link);
     worker_connections_add(w, 1);
     worker_count(w, COUNT_H2_CONNECTIONS);

@@ -19,7 +19,6 @@ struct h2_server {
     struct h2_conn c;
     struct client client;
     struct gen_ref *gen; /* that client.listener belongs to */
-    struct listener *listener;
     struct list link;
     uint64_t blocked_at; /* bytes written when the send timer was last set */
     uint64_t written;

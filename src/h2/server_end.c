@@ -66,8 +66,8 @@ static void send_interim(struct end *e, struct exchange *x)
 {
     struct h2_stream *st = h2_stream_of(e);
     struct h2_head h;
-    if (st->head_out || h2_head_begin(&h, &x->arena, x->interim.fields.n + 1) != OK ||
-        h2_head_status(&h, x->interim.status) != OK || h2_head_fields(&h, &x->interim.fields, true) != OK)
+    if (st->head_out || h2_head_begin(&h, &x->arena, x->interim->fields.n + 1) != OK ||
+        h2_head_status(&h, x->interim->status) != OK || h2_head_fields(&h, &x->interim->fields, true) != OK)
         return;
     h2_out_head(st, h.v, h.n, false);
 }

@@ -14,6 +14,7 @@ void end_init(struct end *e, const struct end_ops *ops)
 {
     e->ops = ops;
     e->x = NULL;
+    e->rest = NULL;
     e->in = e->out = NULL;
     task_init(&e->kick, run_kick);
 }

@@ -18,6 +18,7 @@
 
 struct exchange;
 struct pipe;
+struct rest;
 struct end;
 
 struct end_ops {
@@ -41,6 +42,9 @@ struct end_ops {
     void (*stop_in)(struct end *e);
     /* End now, both directions: the end detaches itself (e->x = NULL) and never posts again. */
     void (*reset)(struct end *e);
+    /* May be NULL: never. Nothing is under way in this end, and it wakes its exchange before it touches it again
+     * (http/rest.h). */
+    bool (*may_rest)(struct end *e);
     /* After both directions ended well: detaches, and keeps or closes its connection as it sees fit. */
     void (*finish)(struct end *e);
 };
@@ -48,6 +52,7 @@ struct end_ops {
 struct end {
     const struct end_ops *ops;
     struct exchange *x;    /* NULL: detached */
+    struct rest *rest;     /* the exchange is at rest (http/rest.h); else NULL */
     struct pipe *in, *out; /* filled by this end; emptied by this end */
     struct task kick;      /* runs kick_in from the run queue */
 };

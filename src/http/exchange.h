@@ -149,6 +149,7 @@ struct x_hold {
     struct x_hold *next;
     void (*end)(struct x_hold *h, struct exchange *x); /* calls exchange_unhold, now or soon */
     bool asked;
+    bool still; /* set by its owner: until then it touches neither itself nor an exchange at rest (http/rest.h) */
 };
 
 struct exchange {
@@ -172,7 +173,8 @@ struct exchange {
     uint32_t entered; /* policies whose on_end is due: bit = policy number */
     struct request req;
     struct origin_head origin;
-    struct response resp, interim;
+    struct response resp;
+    struct response *interim; /* the last 1xx; NULL: there was none */
     uint16_t refuse;          /* the codec refused the request with this status; 0: it did not */
     const char *refuse_text;  /* why, for the log */
     bool body_refused;        /* the request body is broken, slow or too large: no pass sends it */

@@ -10,7 +10,6 @@
 
 #include "http/exchange.h"
 
-struct listener;
 struct transport;
 
 struct handover {
@@ -19,9 +18,8 @@ struct handover {
     struct client client; /* fd, addresses, number, listener, PROXY header: taken over as they are.
                            * client.proxied is the taker's, to be freed by free() */
     struct gen_ref *gen;  /* that client.listener belongs to; the reference is the taker's */
-    struct listener *listener;
-    slice early;   /* bytes that were read already; valid during the call */
-    bool readable; /* the kernel may have more */
+    slice early;          /* bytes that were read already; valid during the call */
+    bool readable;        /* the kernel may have more */
 };
 
 /* For a taker that has no memory for the connection: it ends here, with all that came with it. */

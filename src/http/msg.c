@@ -26,6 +26,13 @@ static bool grow(struct arena *a, struct fields *f)
     return true;
 }
 
+void fields_expect(struct arena *a, struct fields *f, uint32_t n)
+{
+    f->v = arena_new_n(a, struct field, n);
+    f->n = 0;
+    f->cap = f->v ? n : 0;
+}
+
 bool fields_add(struct arena *a, struct fields *f, struct field field)
 {
     if (f->n == f->cap && !grow(a, f))

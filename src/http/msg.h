@@ -31,6 +31,8 @@ struct fields {
 
 /* Appends; false when out of memory. */
 bool fields_add(struct arena *a, struct fields *f, struct field field);
+/* Makes room in an empty list, for n fields where more are hardly ever added. Nothing when out of memory. */
+void fields_expect(struct arena *a, struct fields *f, uint32_t n);
 /* The first field of that token (must not be TOK_NONE), or NULL. */
 const struct field *fields_find(const struct fields *f, enum token t);
 /* The first field of that name in any letter case, or NULL. */

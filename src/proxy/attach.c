@@ -100,20 +100,26 @@ static int find_way(struct exchange *x, const struct peer *peer, struct way *to)
 
 /* ---- HTTP/1 ---- */
 
+/* Of time 49 days, of bytes 4 GB. */
+static uint32_t at_most(uint64_t n)
+{
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 static void bind_h1(struct exchange *x, struct h1_client *cl, const struct peer *peer)
 {
     const struct proxy_exchange *p = x->proxy;
     struct h1_client_limits limits = {
-        .connect_timeout = p->conf->connect_timeout,
-        .send_timeout = p->conf->send_timeout,
-        .read_timeout = p->conf->read_timeout,
-        .head_max = p->conf->buffer_size,
+        .connect_timeout = at_most(p->conf->connect_timeout),
+        .send_timeout = at_most(p->conf->send_timeout),
+        .read_timeout = at_most(p->conf->read_timeout),
+        .head_max = at_most(p->conf->buffer_size),
         .fields_max = 1000,
         .pass_trailers = p->conf->pass_trailers && x->req.te_trailers,
         .bare_lf = x->server->client->compat & COMPAT_BARE_LF,
     };
     if (unlikely(p->chained) && peer->chain->connect_timeout)
-        limits.connect_timeout = peer->chain->connect_timeout;
+        limits.connect_timeout = at_most(peer->chain->connect_timeout);
     h1_client_attach(cl, x, &limits);
 }
 
@@ -229,7 +235,7 @@ int attach_settle(struct exchange *x)
     exchange_trace(x, NULL, "the backend has chosen HTTP/1.1");
     bool has = h2_client_give(x->back, &given);
     x->back->ops->reset(x->back);
-    struct h1_client *cl = has ? h1_client_adopt(x->w, given.fd, given.tr, &x->proxy->peer->addr) : NULL;
+    struct h1_client *cl = has ? h1_client_adopt(x->w, given.fd, given.tr) : NULL;
     errno = ENOMEM;
     if ((has && !cl) || find_way(x, x->proxy->peer, &to) != OK) {
         int err = errno;

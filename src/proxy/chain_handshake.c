@@ -235,9 +235,9 @@ static int hear_head(struct handshake *h, struct h1_client *cl)
     const struct h1_rules rules = {
         .underscores = true,
         .max_fields = FIELDS_MAX,
-        .max_line = (uint32_t)cl->limits.head_max,
+        .max_line = cl->limits.head_max,
         .max_name = FIELD_NAME_MAX,
-        .max_head = (uint32_t)cl->limits.head_max,
+        .max_head = cl->limits.head_max,
     };
     ptrdiff_t len = h1_parse_response(head, &h->scan, cl->c.in, cl->c.in_n, &rules);
     if (len == ERR_MORE)

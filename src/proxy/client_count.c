@@ -92,6 +92,7 @@ int client_count_enter(struct exchange *x)
     pthread_mutex_unlock(&lock);
     free(fresh);
     exchange_hold(x, &h->hold, let_go);
+    h->hold.still = true;
     return OK;
 }
 

@@ -1,11 +1,27 @@
 #include "proxy/dial.h"
 
+#include <stdlib.h>
+
 #include "base/attr.h"
 #include "base/err.h"
+#include "net/resolver.h"
 #include "proxy/egress_dir.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream_conf.h"
+
+/* On the heap: large, and needed for a moment only. */
+struct dial_name {
+    struct resolve ask;
+    struct dial *d;
+};
+
+static void forget_name(struct dial *d)
+{
+    resolver_drop(&d->name->ask);
+    free(d->name);
+    d->name = NULL;
+}
 
 static int refuse(struct dial *d, unsigned status)
 {
@@ -49,13 +65,13 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
     if (bad) {
         worker_count(x->w, COUNT_EGRESS_DENIED);
         exchange_log(x, LEVEL_ERROR, "%s: \"%.*s\" is the client's choice and not a public address (%s): %.*s",
-                     bad == 508 ? "proxy loop" : "access forbidden", SLICE_FMT(d->at.text), why, (int)first_len, first);
-        exchange_trace(x, NULL, "the target %.*s is refused: %s", SLICE_FMT(d->at.text), why);
+                     bad == 508 ? "proxy loop" : "access forbidden", SLICE_FMT(d->text), why, (int)first_len, first);
+        exchange_trace(x, NULL, "the target %.*s is refused: %s", SLICE_FMT(d->text), why);
         return refuse(d, bad);
     }
     if (d->rules.guarded)
         exchange_trace(x, NULL, "the guard: %.*s may be reached", (int)first_len, first);
-    d->upstream = upstream_of_addresses(&x->arena, d->at.text, v, n, d->rules.idle);
+    d->upstream = upstream_of_addresses(&x->arena, d->text, v, n, d->rules.idle);
     return d->upstream ? OK : refuse(d, 500);
 }
 
@@ -63,26 +79,26 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
 static int resolved(struct dial *d)
 {
     struct addr v[RESOLVED_MAX];
-    if (d->ask.status != DNS_OK) {
+    unsigned status = d->name->ask.status;
+    if (status != DNS_OK) {
+        forget_name(d);
         int rc = d->rules.judge ? d->rules.judge(d->x, NULL, 0) : OK;
         if (rc != OK) {
-            resolver_drop(&d->ask);
             d->upstream = d->x->proxy->upstream;
             return rc > 0 ? OK : refuse(d, rc == ERR_REFUSED ? 0 : 500);
         }
-        exchange_log(d->x, LEVEL_ERROR, "%.*s could not be resolved (%u: %s)", SLICE_FMT(d->at.host), d->ask.status,
-                     dns_status_text(d->ask.status));
-        resolver_drop(&d->ask);
+        exchange_log(d->x, LEVEL_ERROR, "%.*s could not be resolved (%u: %s)", SLICE_FMT(d->host), status,
+                     dns_status_text(status));
         return refuse(d, 502);
     }
-    uint32_t n = resolver_addresses(&d->ask, d->at.port, v, RESOLVED_MAX);
-    resolver_drop(&d->ask);
+    uint32_t n = resolver_addresses(&d->name->ask, d->port, v, RESOLVED_MAX);
+    forget_name(d);
     return to_addresses(d, v, n);
 }
 
 static void on_answer(struct resolve *r)
 {
-    struct dial *d = container_of(r, struct dial, ask);
+    struct dial *d = container_of(r, struct dial_name, ask)->d;
     d->answered = true;
     exchange_post(d->x, X_WAKE);
 }
@@ -92,7 +108,7 @@ void dial_drop(struct dial *d)
     if (!d->waiting)
         return;
     d->waiting = false;
-    resolver_drop(&d->ask);
+    forget_name(d);
     exchange_unhold(d->x, &d->hold);
 }
 
@@ -105,20 +121,20 @@ static void let_go(struct x_hold *h, struct exchange *x)
 static int suppose(struct dial *d, const struct addr *to)
 {
     if (!to) {
-        exchange_trace(d->x, NULL, "where %.*s leads is known only when DNS was asked", SLICE_FMT(d->at.host));
+        exchange_trace(d->x, NULL, "where %.*s leads is known only when DNS was asked", SLICE_FMT(d->host));
         return ERR_AGAIN;
     }
     struct addr one = *to;
-    addr_set_port(&one, d->at.port);
+    addr_set_port(&one, d->port);
     char text[ADDR_TEXT_MAX];
     size_t n = addr_text_ip(text, &one);
-    exchange_trace(d->x, NULL, "%.*s is taken to lead to %.*s", SLICE_FMT(d->at.host), (int)n, text);
+    exchange_trace(d->x, NULL, "%.*s is taken to lead to %.*s", SLICE_FMT(d->host), (int)n, text);
     return to_addresses(d, &one, 1);
 }
 
 int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rules, const struct endpoint *e)
 {
-    *d = (struct dial){ .x = x, .rules = *rules, .at = *e, .pass = x->passes };
+    *d = (struct dial){ .x = x, .rules = *rules, .text = e->text, .host = e->host, .port = e->port, .pass = x->passes };
     if (e->literal) {
         struct addr one = e->addr;
         return to_addresses(d, &one, 1);
@@ -129,7 +145,11 @@ int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rule
     }
     if (x->trace) /* nothing is asked for an explanation */
         return suppose(d, x->trace->to);
-    if (resolver_ask(x->w->resolvers, rules->resolver, e->host, rules->timeout, &d->ask, on_answer) == OK)
+    d->name = malloc(sizeof(*d->name));
+    if (!d->name)
+        return refuse(d, 500);
+    d->name->d = d;
+    if (resolver_ask(x->w->resolvers, rules->resolver, e->host, rules->timeout, &d->name->ask, on_answer) == OK)
         return resolved(d);
     d->waiting = true;
     exchange_hold(x, &d->hold, let_go);

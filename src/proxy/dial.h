@@ -10,7 +10,6 @@
 
 #include "http/exchange.h"
 #include "net/egress.h"
-#include "net/resolver.h"
 #include "proxy/endpoint.h"
 #include "proxy/upstream.h"
 
@@ -28,14 +27,17 @@ struct dial_rules {
     int (*judge)(struct exchange *x, const struct addr *v, uint32_t n);
 };
 
+struct dial_name;
+
 /* In the exchange's arena; one for each target. */
 struct dial {
     struct x_hold hold;
-    struct resolve ask;
     struct exchange *x;
+    struct dial_name *name; /* while it is asked for; else NULL */
     struct dial_rules rules;
-    struct endpoint at; /* its texts live as long as the exchange */
-    uint8_t pass;       /* of the exchange, when it began */
+    slice text, host; /* of the target; they live as long as the exchange */
+    uint16_t port;
+    uint8_t pass; /* of the exchange, when it began */
     bool waiting, answered;
     const struct upstream *upstream; /* of the outcome OK */
     unsigned status; /* of the outcome ERR_REFUSED: 403 or 508 by the guard, 502 no such name, 500; 0: the answer is

@@ -25,10 +25,8 @@
 #include "proxy/squid_deny.h"
 #include "proxy/squid_log.h"
 #include "proxy/target.h"
+#include "proxy/tunnel_pass.h"
 #include "proxy/udp_relay.h"
-
-/* A tunnel may stand for hours, so its exchange grows in small steps. */
-enum { TUNNEL_CHUNK = 1024 };
 
 /* ---- running ---- */
 

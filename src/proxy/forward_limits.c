@@ -262,6 +262,7 @@ static int hold(struct exchange *x, struct user_hold *h, const struct limit_rule
     h->share = (struct pace_share){ .rate = speed ? speed->speed : 0, .take = share_take, .give = share_give };
     timer_init(&h->timer, on_timer);
     exchange_hold(x, &h->hold, let_go);
+    h->hold.still = !bytes;
     if (bytes) {
         h->line = bytes->text;
         timer_set(&x->w->loop, &h->timer, LOOK_MS);

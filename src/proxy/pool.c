@@ -44,15 +44,16 @@ static struct pool_shelf *shelf_find(struct worker *w, uint64_t key)
     return s;
 }
 
-static struct pool_shelf *shelf_make(struct worker *w, uint64_t key)
+/* NULL: no memory, or another address has the key: two with one hash are as good as never. */
+static struct pool_shelf *shelf_make(struct worker *w, uint64_t key, const struct addr *addr)
 {
     struct pool_shelf *s = shelf_find(w, key), **head = bucket(w, key);
     if (s)
-        return s;
+        return addr_eq(&s->addr, addr) ? s : NULL;
     s = malloc(sizeof(*s));
     if (!s)
         return NULL;
-    *s = (struct pool_shelf){ .next = *head, .key = key };
+    *s = (struct pool_shelf){ .next = *head, .key = key, .addr = *addr };
     list_init(&s->idle);
     *head = s;
     return s;
@@ -150,12 +151,12 @@ void proxy_worker_done(struct worker *w)
 struct h1_client *pool_take(struct worker *w, const struct peer *p, uint64_t bound)
 {
     struct pool_shelf *s = shelf_find(w, p->pool_key ^ bound);
-    if (!s)
+    if (!s || !addr_eq(&s->addr, &p->addr))
         return NULL;
     for (struct list *at = s->idle.next; at != &s->idle; at = at->next) {
         struct h1_client *cl = entry(at);
-        if (cl->bound != bound || !addr_eq(&cl->addr, &p->addr))
-            continue; /* two addresses with one hash: as good as never */
+        if (cl->bound != bound)
+            continue;
         list_del(&cl->link);
         s->count--;
         shelf_left(w, s, cl);
@@ -169,13 +170,13 @@ void pool_put(struct worker *w, struct h1_client *cl, const struct upstream *u, 
     uint64_t age = loop_now(&w->loop) - cl->since;
     bool keep =
         w->proxy && u->keepalive && !w->draining && cl->requests < u->keepalive_requests && age < u->keepalive_time;
-    struct pool_shelf *s = keep ? shelf_make(w, p->pool_key ^ cl->bound) : NULL;
+    struct pool_shelf *s = keep ? shelf_make(w, p->pool_key ^ cl->bound, &p->addr) : NULL;
     if (!s) {
         h1_client_close(cl);
         return;
     }
     cl->key = p->pool_key ^ cl->bound;
-    cl->on_idle_end = idle_ended;
+    w->h1->idle_ended = idle_ended;
     list_add(&s->idle, &cl->link);
     s->count++;
     timer_set(&w->loop, &cl->c.in_timer, u->keepalive_timeout);

@@ -18,6 +18,7 @@ enum { POOL_BUCKETS = 256 };
 struct pool_shelf {
     struct pool_shelf *next;
     uint64_t key, count;
+    struct addr addr; /* of all that lie here */
     struct list idle; /* h1_client.link, newest first */
 };
 

@@ -92,14 +92,14 @@ static void an_address_that_a_request_chose_leaves_nothing(void **state)
     for (uint64_t i = 1; i <= 30; i++) {
         struct h1_client *cl = put(i);
         if (i % 2)
-            cl->on_idle_end(cl);
+            w.h1->idle_ended(cl);
         else
             h1_client_close(pool_take(&w, &peer, i));
     }
     assert_int_equal(shelves(), 0);
     struct h1_client *one = put(1);
     put(1);
-    one->on_idle_end(one);
+    w.h1->idle_ended(one);
     assert_int_equal(shelves(), 1); /* one is left */
 }
 

@@ -137,7 +137,7 @@ static enum step respond_local(struct exchange *x)
 static void pass_interim(struct exchange *x)
 {
     x->events &= ~(uint32_t)X_BACK_INTERIM;
-    if (x->interim.status == 103)
+    if (x->interim->status == 103)
         x->front->ops->send_interim(x->front, x);
     x->back->ops->kick_in(x->back);
 }

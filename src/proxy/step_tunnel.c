@@ -3,44 +3,52 @@
  * The client gets the answer's head, and from then on both pipes carry bytes, from end to end without this step, until
  * both directions are closed or one side breaks. What the client has sent behind its CONNECT waited unread until now.
  */
+#include <stdlib.h>
+
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/pipe.h"
+#include "http/rest.h"
 #include "proxy/next.h"
 #include "proxy/step.h"
 #include "proxy/tunnel_pass.h"
 
-/* The time after which a tunnel ends whatever moves in it. In the exchange's arena. */
+/* The time after which a tunnel ends whatever moves in it. On the heap: the exchange may be at rest meanwhile. */
 struct tunnel_life {
     struct x_hold hold;
     struct timer timer;
-    struct exchange *x;
+    struct end *front; /* outlives the exchange */
     bool over;
 };
 
 static void life_over(struct timer *t)
 {
     struct tunnel_life *l = container_of(t, struct tunnel_life, timer);
+    end_wake(l->front);
     l->over = true;
-    exchange_post(l->x, X_WAKE);
+    exchange_post(l->front->x, X_WAKE);
 }
 
 static void life_end(struct x_hold *h, struct exchange *x)
 {
-    timer_drop(&x->w->loop, &container_of(h, struct tunnel_life, hold)->timer);
+    struct tunnel_life *l = container_of(h, struct tunnel_life, hold);
+    timer_drop(&x->w->loop, &l->timer);
     exchange_unhold(x, h);
+    x->proxy->life = NULL;
+    free(l);
 }
 
 static int life_begin(struct exchange *x)
 {
     uint64_t ms = x->proxy->tunnel ? tunnel_lifetime(x) : 0;
-    struct tunnel_life *l = ms ? arena_new(&x->arena, struct tunnel_life) : NULL;
+    struct tunnel_life *l = ms ? calloc(1, sizeof(*l)) : NULL;
     if (!l)
         return ms ? ERR_NOMEM : OK;
-    l->x = x;
+    l->front = x->front;
     timer_init(&l->timer, life_over);
     timer_set(&x->w->loop, &l->timer, ms);
     exchange_hold(x, &l->hold, life_end);
+    l->hold.still = true;
     x->proxy->life = l;
     return OK;
 }
@@ -57,6 +65,7 @@ static void size_pipes(struct exchange *x)
 enum step step_established(struct exchange *x)
 {
     x->resp = (struct response){ .status = 200, .minor = 1, .reason = SLICE("Connection established") };
+    fields_expect(&x->arena, &x->resp.fields, 2); /* Server and Date */
     peer_succeeded(x->proxy->peer);
     return STEP_TUNNEL;
 }

@@ -77,6 +77,7 @@ static enum verdict tunnel_select(struct exchange *x, const void *conf)
     }
     struct proxy_exchange *px = x->proxy;
     px->tunnel = true;
+    x->arena.chunk = TUNNEL_CHUNK;
     px->host = e.host;
     px->port = arena_printf(&x->arena, "%u", e.port);
     px->target = text;

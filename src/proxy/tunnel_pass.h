@@ -9,6 +9,9 @@
 
 extern struct feature tunnel_feature;
 
+/* A tunnel may stand for hours, so its exchange grows in small steps (arena.chunk). */
+enum { TUNNEL_CHUNK = 256 };
+
 /* How long a tunnel may stand, in ms; 0: as long as something moves in it. */
 uint64_t tunnel_lifetime(struct exchange *x);
 

@@ -191,7 +191,6 @@ void socks_server_take(struct worker *w, const struct handover *h)
     s->c.readable = h->readable;
     s->client = h->client;
     s->gen = h->gen;
-    s->listener = h->listener;
     s->talk = talk;
     talk->basic_n = 0;
     socks_read(&talk->reader, SOCKS_GREETING);

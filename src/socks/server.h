@@ -39,9 +39,8 @@ struct socks_server {
     struct socks_conn c;
     struct client client;
     struct gen_ref *gen; /* that client.listener belongs to */
-    struct listener *listener;
-    struct task next; /* looks at the connection again */
-    struct list link; /* socks_worker.connections */
+    struct task next;    /* looks at the connection again */
+    struct list link;    /* socks_worker.connections */
     struct socks_talk *talk;
     uint64_t linger_until;
     uint8_t state;

@@ -259,6 +259,113 @@ class TestLifetime:
         h.wait_log("the tunnel has stood for tunnel_lifetime")
 
 
+class TestSilence:
+    """A tunnel in which nothing moves gives its memory back. Nobody must be able to tell."""
+    LOG = "log_format t '$request $status $http_x_note $upstream_addr $upstream_bytes_sent $upstream_bytes_received $bytes_sent';"
+
+    def site(self, hinge, backend, rules="", script=shout):
+        return hinge.http(f"upstream origin {{ server %%origin%%; }} {self.LOG} server {{ listen %%port%%; access_log off; location = /counters {{ counters; }} "
+                          f"location / {{ tunnel_pass origin; access_log %%dir%%/a.log t; {rules} }} }}", origin=backend(script))
+
+    def rests(self, h, n):
+        wait_until(lambda: h.get("/counters").json()["tunnel_rests"] >= n, f"{n} tunnels at rest")
+
+    def ask(self):
+        return lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443", "X-Note: kept")
+
+    def test_it_goes_on_from_either_side(self, hinge, backend):
+        turn = threading.Semaphore(0)
+
+        def script(conn):
+            assert conn._more() == b"one"
+            assert turn.acquire(timeout=PATIENCE)
+            conn.send(b"two")
+            shout(conn)
+        h = self.site(hinge, backend, script=script)
+        with opened(h, self.ask()) as c:
+            c.send(b"one")
+            self.rests(h, 1)
+            turn.release()
+            assert c.exactly(3) == b"two"
+            self.rests(h, 2)
+            assert c.send(b"three").exactly(5) == b"THREE"
+            self.rests(h, 3)
+            assert c.send(b"x" * 3000000).exactly(3000000) == b"X" * 3000000
+            self.rests(h, 4)
+        line, = h.wait_lines("a.log")
+        assert line.startswith("CONNECT origin:443 HTTP/1.1 200 kept 127.0.0.1:")
+        sent, received, to_client = line.split()[-3:]
+        assert (sent, received) == ("3000008", "3000008") and int(to_client) > 3000008
+
+    def test_each_end_of_it(self, hinge, backend):
+        h = self.site(hinge, backend, script=shout)
+        with opened(h, self.ask()) as c:
+            self.rests(h, 1)
+            c.half_close().assert_closed()
+        with opened(h, self.ask()) as c:
+            self.rests(h, 2)
+            c.reset()
+        assert len(h.wait_lines("a.log", 2)) == 2
+
+    def test_the_target_ends_it(self, hinge, backend):
+        leave = threading.Semaphore(0)
+        h = self.site(hinge, backend, script=lambda conn: leave.acquire(timeout=PATIENCE))
+        with opened(h, self.ask()) as c:
+            self.rests(h, 1)
+            leave.release()
+            c.assert_closed()
+        h.wait_lines("a.log")
+
+    def test_times_run_on(self, hinge, backend):
+        h = self.site(hinge, backend, "tunnel_read_timeout 700ms;")
+        with opened(h, self.ask()) as c:
+            self.rests(h, 1)
+            assert c.all_bytes() == b""
+        h = self.site(hinge, backend, "tunnel_lifetime 700ms;")
+        with opened(h, self.ask()) as c:
+            self.rests(h, 1)
+            assert c.all_bytes() == b""
+        h.wait_log("the tunnel has stood for tunnel_lifetime")
+
+    def test_it_outlives_a_reload_and_no_stop(self, hinge, backend):
+        h = self.site(hinge, backend)
+        with opened(h, self.ask()) as c:
+            self.rests(h, 1)
+            h.rewrite_http("server { listen %%port%%; location / { return 200 new; } }")
+            h.reload_until(lambda: h.get("/").body == b"new")
+            assert c.send(b"abc").exactly(3) == b"ABC"
+            time.sleep(0.5)
+            h.terminate()
+            assert c.all_bytes() == b""
+
+    def test_half_closed_ones_stay_awake(self, hinge, backend):
+        more = threading.Semaphore(0)
+
+        def script(conn):
+            got = conn.reader.to_the_end()
+            more.acquire(timeout=PATIENCE)
+            conn.send(b"got " + got)
+        h = self.site(hinge, backend, script=script)
+        with opened(h, self.ask()) as c:
+            c.send(b"all").half_close()
+            time.sleep(0.6)
+            assert h.get("/counters").json()["tunnel_rests"] == 0
+            more.release()
+            assert c.all_bytes() == b"got all"
+
+    def test_an_upgraded_connection_rests_too(self, hinge, backend):
+        def script(conn):
+            conn.head()
+            conn.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+            shout(conn)
+        h = hinge.server("location = /counters { counters; } location / { proxy_pass http://%%origin%%; proxy_http_version 1.1; proxy_set_header Upgrade x; "
+                         "proxy_set_header Connection upgrade; }", origin=backend(script))
+        with h.connect() as c:
+            assert c.ask(lines("GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: x")).status == 101
+            self.rests(h, 1)
+            assert c.send(b"abc").exactly(3) == b"ABC"
+
+
 class TestMuch:
     """Megabytes, which go through the kernel when both sides are plain: not a byte may be lost or change its place."""
     SIZE = 24 << 20
