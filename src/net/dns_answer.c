@@ -232,5 +232,7 @@ const char *dns_status_text(unsigned status)
     };
     if (status < array_len(texts))
         return texts[status];
+    if (status == DNS_SHARE)
+        return "Too many names are asked for on behalf of this client";
     return status == DNS_TIMEDOUT ? "Operation timed out" : "Unknown error";
 }

@@ -24,6 +24,7 @@ enum dns_status {
     DNS_NXDOMAIN = 3,
     DNS_NOTIMP = 4,
     DNS_REFUSED = 5,
+    DNS_SHARE = 11, /* never asked: who wants it has enough under way (net/resolver.h) */
     DNS_TIMEDOUT = 110,
 };
 

@@ -34,6 +34,7 @@ struct resolvers {
     struct list list;
     uint32_t n, lookups;
     struct resolver_counts counts;
+    struct resolver_name *running[RESOLVER_LOOKUPS_MAX]; /* the first `lookups` */
 };
 
 static void count(uint64_t *n)
@@ -126,6 +127,46 @@ static struct resolver *instance(struct resolvers *rs, const struct resolver_con
     list_add(&rs->list, &r->link);
     rs->n++;
     return r;
+}
+
+/* ---- shares of clients ---- */
+
+static struct resolver_payer payer_of(const struct sockaddr *sa)
+{
+    struct resolver_payer p = { .family = sa ? (uint8_t)sa->sa_family : 0 };
+    if (p.family == AF_INET) {
+        memcpy(p.bytes, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+    } else if (p.family == AF_INET6) {
+        const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+        bool mapped = IN6_IS_ADDR_V4MAPPED(a);
+        p.family = mapped ? AF_INET : AF_INET6;
+        memcpy(p.bytes, &a->s6_addr[mapped ? 12 : 0], mapped ? 4 : 8);
+    }
+    return p;
+}
+
+/* Has the client of the asker as many questions under way as it may? All are looked at, once for a question. */
+static bool has_its_share(const struct resolvers *rs, const struct resolver_payer *p, uint32_t share)
+{
+    uint32_t n = 0;
+    if (!p->family || rs->lookups < share)
+        return false;
+    for (uint32_t i = 0; i < rs->lookups; i++)
+        n += memcmp(&rs->running[i]->payer, p, sizeof(*p)) == 0;
+    return n >= share;
+}
+
+static void now_running(struct resolvers *rs, struct resolver_name *n)
+{
+    n->place = rs->lookups;
+    rs->running[rs->lookups++] = n;
+}
+
+static void runs_no_more(struct resolvers *rs, struct resolver_name *n)
+{
+    struct resolver_name *last = rs->running[--rs->lookups];
+    rs->running[n->place] = last;
+    last->place = n->place;
 }
 
 /* ---- what answers mean ---- */
@@ -301,7 +342,7 @@ static void on_found(void *ctx, const struct dns_found *f)
     struct resolver *r = n->of;
     struct list waiting = { &waiting, &waiting };
     n->lookup = NULL;
-    r->all->lookups--;
+    runs_no_more(r->all, n);
     if (f->silent)
         r->first++;
     learn(n, f);
@@ -353,21 +394,26 @@ static void wait_for(struct resolve *r, struct resolver_name *n)
 
 /* ---- asking ---- */
 
-static bool begin(struct resolver_name *n)
+/* DNS_OK: the name is being asked for. */
+static unsigned begin(struct resolver_name *n, const struct resolve *ask)
 {
     struct resolver *r = n->of;
     struct dns_servers s = { r->conf.servers, r->conf.nservers, r->conf.try_ms, r->conf.tries };
+    struct resolver_payer payer = payer_of(ask->client);
     if (r->all->lookups >= RESOLVER_LOOKUPS_MAX)
-        return false;
+        return DNS_SERVFAIL;
+    if (has_its_share(r->all, &payer, ask->share))
+        return DNS_SHARE;
     n->lookup = dns_lookup_start(r->all->loop, &s, r->first, slice_of(n->name, n->len), r->conf.ipv4, r->conf.ipv6,
                                  on_found, n);
     if (!n->lookup)
-        return false;
+        return DNS_SERVFAIL;
     n->asked = loop_now(r->all->loop);
+    n->payer = payer;
     r->lookups++;
-    r->all->lookups++;
+    now_running(r->all, n);
     count(r->all->counts.asked);
-    return true;
+    return DNS_OK;
 }
 
 /* `name` is normal. OK: r->status tells; ERR_AGAIN. */
@@ -375,6 +421,7 @@ static int ask_name(struct resolve *r, slice name)
 {
     const struct resolver_counts *counts = &r->resolver->all->counts;
     struct resolver_name *n = resolver_cache_name(&r->resolver->cache, name);
+    unsigned refused = DNS_SERVFAIL;
     if (n) {
         n->of = r->resolver;
         if (answer(r, n)) {
@@ -383,13 +430,14 @@ static int ask_name(struct resolve *r, slice name)
         }
         if (n->lookup)
             count(counts->joined);
-        if (n->lookup || begin(n)) {
+        refused = n->lookup ? DNS_OK : begin(n, r);
+        if (refused == DNS_OK) {
             wait_for(r, n);
             return ERR_AGAIN;
         }
     }
-    count(counts->refused);
-    r->status = DNS_SERVFAIL;
+    count(refused == DNS_SHARE ? counts->shares : counts->refused);
+    r->status = refused;
     return OK;
 }
 
@@ -426,10 +474,12 @@ static void plan_search(struct resolve *r, const struct resolver_conf *c, slice 
     r->as_is = (uint8_t)(whole || dots >= c->ndots ? 0 : c->nsearch);
 }
 
-int resolver_ask(struct resolvers *rs, const struct resolver_conf *c, slice name, uint64_t timeout, struct resolve *r,
-                 void (*fn)(struct resolve *r))
+int resolver_ask(struct resolvers *rs, const struct resolver_conf *c, slice name, const struct resolve_terms *terms,
+                 struct resolve *r, void (*fn)(struct resolve *r))
 {
-    *r = (struct resolve){ .loop = rs->loop, .fn = fn, .status = DNS_NXDOMAIN };
+    *r = (struct resolve){
+        .loop = rs->loop, .fn = fn, .status = DNS_NXDOMAIN, .client = terms->client, .share = terms->share
+    };
     list_init(&r->link);
     if (dns_name_normal(name, r->name, &r->name_len) != OK)
         return OK;
@@ -440,7 +490,7 @@ int resolver_ask(struct resolvers *rs, const struct resolver_conf *c, slice name
         r->status = DNS_SERVFAIL;
         return OK;
     }
-    r->deadline = loop_now(rs->loop) + timeout;
+    r->deadline = loop_now(rs->loop) + terms->timeout;
     plan_search(r, c, name);
     return search_on(r);
 }

@@ -6,7 +6,9 @@
  * for once however many want it. An answer holds for its TTL, or for `valid`; that a name does not exist for as long as
  * its zone says, at most five minutes. When servers fail or are slow (RFC 8767) the last good answer is given instead,
  * as long as it is not older than `stale`. The memory is bounded by number of names: who was not asked for longest
- * goes first. Questions under way are bounded too.
+ * goes first. Questions under way are bounded too, and so is the share of them that one client may have: a question
+ * goes on when its asker has left, so who asks for many names that nobody answers would else keep all others from
+ * asking. It counts for the client that was the first to want it.
  *
  * Order: an asker gets all addresses of a name, each time beginning with another.
  */
@@ -37,7 +39,9 @@ struct resolve {
     struct timer timer;
     struct loop *loop;
     struct resolver *resolver;
+    const struct sockaddr *client;
     uint64_t deadline;
+    uint32_t share;
     void (*fn)(struct resolve *r);
     bool waiting;
     bool stale;                        /* the answer is an old one: servers fail */
@@ -54,7 +58,18 @@ struct resolve {
 
 /* What is counted; any pointer may be NULL. */
 struct resolver_counts {
-    uint64_t *asked, *remembered, *joined, *stale, *failed, *timed_out, *refused;
+    uint64_t *asked, *remembered, *joined, *stale, *failed, *timed_out, *refused, *shares;
+};
+
+/* How a name is asked for. */
+struct resolve_terms {
+    uint64_t timeout; /* ms */
+    /*
+     * For whom, as long as the asker waits: an IPv4 address, the /64 of an IPv6 one, all unix sockets together. NULL:
+     * for nobody, without a share.
+     */
+    const struct sockaddr *client;
+    uint32_t share; /* questions under way at most for that client */
 };
 
 /* NULL: out of memory. */
@@ -64,11 +79,11 @@ void resolvers_free(struct resolvers *rs);
 
 /*
  * Asks. OK: the outcome is in `r` now (r->status, failure included); ERR_AGAIN: `fn` is called from a task of the loop
- * when it is, unless resolver_drop is called before. `timeout` in ms. A text that is no name is a name that does not
- * exist, and is never asked for. `c` is only read during the call.
+ * when it is, unless resolver_drop is called before. A text that is no name is a name that does not exist, and is never
+ * asked for. `c` and `terms` are only read during the call.
  */
-int resolver_ask(struct resolvers *rs, const struct resolver_conf *c, slice name, uint64_t timeout, struct resolve *r,
-                 void (*fn)(struct resolve *r));
+int resolver_ask(struct resolvers *rs, const struct resolver_conf *c, slice name, const struct resolve_terms *terms,
+                 struct resolve *r, void (*fn)(struct resolve *r));
 /* Stops waiting, or gives back what the answer holds. Nothing when it was done before, or `r` is zeroed. */
 void resolver_drop(struct resolve *r);
 

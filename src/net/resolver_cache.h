@@ -12,6 +12,12 @@
 
 enum { RESOLVER_BUCKETS = 1024 };
 
+/* Whose question it is: a client's address, or its network. */
+struct resolver_payer {
+    uint8_t family; /* 0: nobody's */
+    uint8_t bytes[8];
+};
+
 struct resolver_name {
     struct list chain, used;
     struct resolver *of;
@@ -22,7 +28,9 @@ struct resolver_name {
     uint64_t failed;           /* until when that is remembered */
     struct dns_lookup *lookup; /* under way; or NULL */
     uint64_t asked;            /* when it began */
-    struct list waiting;       /* struct resolve */
+    struct resolver_payer payer;
+    uint32_t place;      /* among those under way */
+    struct list waiting; /* struct resolve */
     uint32_t turn;
     size_t len;
     char name[];

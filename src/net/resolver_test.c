@@ -108,7 +108,19 @@ static void teardown(struct world *w)
 
 static int ask(struct world *w, const char *name, struct resolve *r)
 {
-    return resolver_ask(w->rs, &w->conf, slice_str(name), 5000, r, on_done);
+    const struct resolve_terms terms = { .timeout = 5000 };
+    return resolver_ask(w->rs, &w->conf, slice_str(name), &terms, r, on_done);
+}
+
+static int ask_for(struct world *w, const char *client, const char *name, struct resolve *r)
+{
+    static struct addr a; /* one at a time */
+    const struct resolve_terms terms = { .timeout = 5000, .client = &a.sa, .share = 2 };
+    if (slice_eq(slice_str(client), SLICE("unix:")))
+        a = (struct addr){ .sa = { .sa_family = AF_UNIX } };
+    else
+        assert_int_equal(addr_parse_ip(slice_str(client), 0, &a), OK);
+    return resolver_ask(w->rs, &w->conf, slice_str(name), &terms, r, on_done);
 }
 
 static void until_told(struct world *w, unsigned n)
@@ -264,6 +276,51 @@ static void test_memory_is_bounded(void **state)
     teardown(&w); /* with everything under way */
 }
 
+/* A client has its share and no more, by its address or its network; it counts until the question is over. */
+static void shares(void **state)
+{
+    static const struct {
+        const char *client, *name;
+        int rc;
+    } rows[] = {
+        { "192.0.2.1", "a1.test", ERR_AGAIN },
+        { "::ffff:192.0.2.1", "a2.test", ERR_AGAIN },
+        { "192.0.2.1", "a3.test", OK },
+        { "192.0.2.1", "a2.test", ERR_AGAIN }, /* it is being asked for */
+        { "192.0.2.2", "a3.test", ERR_AGAIN },
+        { "192.0.2.1", "a3.test", ERR_AGAIN }, /* by somebody else */
+        { "2001:db8:0:1::1", "b1.test", ERR_AGAIN },
+        { "2001:db8:0:1:ffff::1", "b2.test", ERR_AGAIN },
+        { "2001:db8:0:1::2", "b3.test", OK },
+        { "2001:db8:0:2::1", "b3.test", ERR_AGAIN },
+        { "unix:", "c1.test", ERR_AGAIN },
+        { "unix:", "c2.test", ERR_AGAIN },
+        { "unix:", "c3.test", OK },
+    };
+    struct world w;
+    struct resolve r[array_len(rows)], other;
+    unsigned waiting = 0;
+    setup(&w);
+    w.fake.silent = true;
+    for (size_t i = 0; i < array_len(rows); i++) {
+        if (ask_for(&w, rows[i].client, rows[i].name, &r[i]) != rows[i].rc)
+            fail_msg("row %zu", i);
+        if (rows[i].rc == OK)
+            assert_int_equal(r[i].status, DNS_SHARE);
+        waiting += rows[i].rc == ERR_AGAIN;
+    }
+    assert_int_equal(ask(&w, "d1.test", &other), ERR_AGAIN); /* for nobody */
+    for (size_t i = 0; i < 2; i++)
+        resolver_drop(&r[i]); /* its asker has left, the question goes on */
+    assert_int_equal(ask_for(&w, "192.0.2.1", "a4.test", &r[0]), OK);
+    assert_int_equal(r[0].status, DNS_SHARE);
+    until_told(&w, waiting - 2 + 1);
+    assert_int_equal(ask_for(&w, "192.0.2.1", "a4.test", &r[0]), ERR_AGAIN);
+    assert_int_equal(ask_for(&w, "192.0.2.1", "a5.test", &r[1]), ERR_AGAIN);
+    assert_int_equal(ask_for(&w, "192.0.2.1", "a6.test", &other), OK);
+    teardown(&w);
+}
+
 /* More ways of asking than are remembered, all of them in use: none goes, least of all the newest. */
 static void many_ways(void **state)
 {
@@ -287,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_ways),
+        cmocka_unit_test(shares),
         cmocka_unit_test(test_asked_once_and_remembered),
         cmocka_unit_test(test_ttl_zero_is_not_remembered),
         cmocka_unit_test(test_an_old_answer_bridges_a_failure),

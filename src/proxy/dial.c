@@ -145,11 +145,14 @@ int dial_begin(struct exchange *x, struct dial *d, const struct dial_rules *rule
     }
     if (x->trace) /* nothing is asked for an explanation */
         return suppose(d, x->trace->to);
+    const struct resolve_terms terms = { .timeout = rules->timeout,
+                                         .client = &x->client->peer.sa,
+                                         .share = rules->share };
     d->name = malloc(sizeof(*d->name));
     if (!d->name)
         return refuse(d, 500);
     d->name->d = d;
-    if (resolver_ask(x->w->resolvers, rules->resolver, e->host, rules->timeout, &d->name->ask, on_answer) == OK)
+    if (resolver_ask(x->w->resolvers, rules->resolver, e->host, &terms, &d->name->ask, on_answer) == OK)
         return resolved(d);
     d->waiting = true;
     exchange_hold(x, &d->hold, let_go);

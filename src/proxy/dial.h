@@ -16,6 +16,7 @@
 struct dial_rules {
     const struct resolver_conf *resolver; /* NULL: none; names cannot be dialled */
     uint64_t timeout;                     /* ms for the name */
+    uint32_t share;                       /* names asked for at once for the client */
     const struct egress *egress;          /* may be NULL */
     uint64_t idle;                        /* ms that idle connections to it are kept; 0: as always */
     bool guarded;                         /* the client chose the target: addresses are judged */

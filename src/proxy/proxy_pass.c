@@ -229,6 +229,7 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
     const struct dial_rules rules = {
         .resolver = r->conf ? r->conf : px->resolver,
         .timeout = r->timeout,
+        .share = (uint32_t)r->share,
         .egress = egress_of(exchange_conf(x, &egress_feature)),
         .idle = px->forward ? px->forward->conf->idle : 0,
         .guarded = client_chosen,

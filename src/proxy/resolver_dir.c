@@ -35,6 +35,7 @@ static int room_init(struct worker *w)
         .failed = &w->count[COUNT_DNS_FAILED],
         .timed_out = &w->count[COUNT_DNS_TIMEOUT],
         .refused = &w->count[COUNT_DNS_REFUSED],
+        .shares = &w->count[COUNT_DNS_SHARE],
     };
     w->resolvers = resolvers_new(&w->loop, &counts);
     return w->resolvers ? OK : ERR_NOMEM;
@@ -211,6 +212,23 @@ static int set_resolver(struct conf_ctx *cf, const struct conf_node *node, void 
 
 static const struct directive directives[] = {
     RESOLVER(CONF_HTTP | CONF_SERVER | CONF_LOCATION, SCOPE_LOCATION),
+    { .name = "resolver_client_lookups",
+      .contexts = CONF_HTTP | CONF_SERVER | CONF_LOCATION,
+      .min_args = 1,
+      .max_args = 1,
+      .type = CONF_NUM,
+      .scope = SCOPE_LOCATION,
+      .offset = offsetof(struct resolver_level, share),
+      .min = 1,
+      .max = RESOLVER_LOOKUPS_MAX,
+      .def = "64",
+      .usage = "resolver_client_lookups NUMBER;",
+      .doc =
+          "How many names a worker asks DNS servers for at once on behalf of one client: an IPv4 address, the /64 of "
+          "an IPv6 one, all unix sockets together. Requests for further names fail as if the servers had (502), "
+          "until one is answered or given up; names that are remembered, or that somebody else has asked for, do "
+          "not count. A worker asks for 512 names at once at most, so a client whose names nobody answers does not "
+          "keep others from theirs." },
     RESOLVER(CONF_UPSTREAM, SCOPE_UPSTREAM),
 };
 

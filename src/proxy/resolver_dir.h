@@ -12,6 +12,7 @@
 struct resolver_level {
     const struct resolver_conf *conf; /* NULL: none */
     uint64_t timeout;                 /* ms */
+    uint64_t share;                   /* look-ups under way for one client; SCOPE_LOCATION alone */
 };
 
 extern struct feature resolver_feature;

@@ -170,7 +170,10 @@ static void resolve(struct udp_dest *d, slice data)
         memcpy(q->held, data.p, data.n);
     d->question = q;
     d->state = UDP_ASKING;
-    if (resolver_ask(x->w->resolvers, conf, d->at.host, r->timeout, &q->ask, on_answer) != OK)
+    const struct resolve_terms terms = { .timeout = r->timeout,
+                                         .client = &x->client->peer.sa,
+                                         .share = (uint32_t)r->share };
+    if (resolver_ask(x->w->resolvers, conf, d->at.host, &terms, &q->ask, on_answer) != OK)
         return;
     answered(d);
     drop_question(d);

@@ -287,7 +287,8 @@ static void on_answer(struct resolve *r)
 static void follow(struct live_server *s)
 {
     const struct resolver_level *c = level_of(s->of);
-    if (resolver_ask(s->of->worker->resolvers, c->conf, s->at.host, c->timeout, &s->ask, on_answer) == OK)
+    const struct resolve_terms terms = { .timeout = c->timeout };
+    if (resolver_ask(s->of->worker->resolvers, c->conf, s->at.host, &terms, &s->ask, on_answer) == OK)
         outcome(s);
 }
 

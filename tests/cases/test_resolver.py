@@ -10,6 +10,7 @@ from tools import dns
 from tools.compare import needs_nginx
 from tools.ports import free_port
 from tools.times import wait_until
+from tools.wire import lines
 
 
 @pytest.fixture
@@ -395,3 +396,50 @@ def test_a_real_server(hinge, backend, tmp_path):
     finally:
         server.terminate()
         server.wait()
+
+
+# ---- shares of clients ----
+
+def want(h, name, source="127.0.0.1", port="port"):
+    """A request for a name by a client, whose answer is not waited for."""
+    c = h.connect(port, source=source)
+    c.send(lines(f"GET http://{name}/ HTTP/1.1", f"Host: {name}", "Connection: close"))
+    return c
+
+
+def test_a_client_has_its_share_of_look_ups(hinge, backend, names):
+    """Whoever asks for names that no server answers keeps nobody else from theirs, and not himself from what is known."""
+    origin = backend()
+    server = names({"good.test": "127.0.0.1", "new.test": "127.0.0.1", **{f"s{i}.test": (lambda q: None) for i in range(20)}})
+    h = hinge.http(f"""resolver {server} ipv6=off; resolver_timeout 20s; resolver_client_lookups 3;
+        server {{ listen %%port2%%; location / {{ counters; }} }}
+        forward {{ listen %%port%%; egress_allow 127.0.0.0/8; connect_ports all; }}""", workers=1)
+
+    def good(source, name="good.test"):
+        with want(h, f"{name}:{origin.port}", source) as c:
+            return c.response().status
+    assert good("127.0.0.1") == 200
+    waiting = [want(h, f"s{i}.test") for i in range(3)]
+    wait_until(lambda: server.count("s2.test"), "all three are asked for")
+    with want(h, "s3.test") as c:
+        assert c.response().status == 502
+    h.wait_log(r"s3\.test could not be resolved \(11: Too many names are asked for on behalf of this client\)")
+    assert good("127.0.0.1", "new.test") == 502
+    assert good("127.0.0.1") == 200, "it is remembered"
+    for c in waiting:
+        c.close()  # the questions go on
+    with want(h, "s4.test") as c:
+        assert c.response().status == 502
+    assert good("127.0.0.2", "new.test") == 200
+    assert good("127.0.0.1", "new.test") == 200, "another client has found it out"
+    others = [want(h, f"s{i}.test", "127.0.0.2") for i in (10, 11, 12)]
+    wait_until(lambda: server.count("s12.test"), "another client has a share of its own")
+    for c in others:
+        c.close()
+    assert h.get("/", port="port2").json()["dns_share"] == 3
+    assert not server.count("s3.test") and not server.count("s4.test")
+
+
+@pytest.mark.parametrize("value", ["0", "513", "x"])
+def test_a_share_is_a_number(hinge, value):
+    assert "resolver_client_lookups" in hinge.prepare_http(f"server {{ resolver_client_lookups {value}; }}").run("-t", check=1).stderr
