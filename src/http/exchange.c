@@ -247,6 +247,7 @@ static const char *const why_texts[] = {
     [WHY_HOP] = "no way through a parent",
     [WHY_TARGET] = "a parent refused the target",
     [WHY_TARGET_TIMEOUT] = "a parent did not reach the target in time",
+    [WHY_SILENCE] = "a parent said nothing in time",
 };
 
 const char *exchange_why_text(enum x_why why)

@@ -64,7 +64,8 @@ enum x_why {
     WHY_PARENT,         /* of a child: nobody waits for it any more */
     WHY_HOP,            /* a proxy on the way to the target did not let us through: x->back_detail */
     WHY_TARGET,         /* ... the last one said that the target cannot be reached */
-    WHY_TARGET_TIMEOUT, /* ... or said nothing until the time for connecting was over */
+    WHY_TARGET_TIMEOUT, /* ... or did not say whether it can until the time for connecting was over */
+    WHY_SILENCE,        /* ... or said nothing at all until then: it may wait for the target, or be dead */
 };
 
 /* How an exchange ended; first reason wins. */

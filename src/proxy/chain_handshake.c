@@ -8,8 +8,10 @@
  *
  * What a proxy may answer is bounded: heads by proxy_buffer_size, interim heads by number, messages of SOCKS by their
  * format, all of it by proxy_connect_timeout. Failures tell the proxy's from the target's (h1_setup.why): the first
- * count against the server, the second are a client's choice and do not. Credentials are ours; a client's never come
- * here.
+ * count against the server, the second are a client's choice and do not. A last hop that took the connection and has
+ * said nothing since it was asked for the target may be waiting for that, or be dead: WHY_SILENCE, and whose failure it
+ * is shows by whether the parent has answered anybody meanwhile (peer_heard). Credentials are ours; a client's never
+ * come here.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -42,6 +44,7 @@ struct handshake {
     const struct chain *chain;
     uint32_t at; /* the hop that is talked to */
     uint8_t talk, interims;
+    bool spoke; /* the hop has said something: it is no dead one */
     struct h1_scan scan;
     struct socks_reader reader;
     uint8_t room[SOCKS_WRITE_MAX];
@@ -160,6 +163,23 @@ static bool destination(const struct handshake *h, struct socks_dest *d)
     return true;
 }
 
+/* ---- answers ---- */
+
+/* The hop answers for what is behind it. */
+static void heard(const struct handshake *h)
+{
+    if (is_last(h))
+        peer_heard(h->x->proxy->peer, loop_now(&h->x->w->loop));
+}
+
+/* It has connected us on. */
+static void through(struct handshake *h)
+{
+    h->at++;
+    h->talk = TALK_BEGIN;
+    h->spoke = false;
+}
+
 /* ---- CONNECT ---- */
 
 static void add_field(struct strb *b, const struct field *f)
@@ -218,10 +238,10 @@ static int connect_answered(struct handshake *h, struct h1_client *cl, const str
 {
     unsigned status = head->status;
     slice reason = slice_upto(head->reason, 64);
+    heard(h);
     if (status / 100 == 2) {
         h1_conn_consume(&cl->c, len);
-        h->at++;
-        h->talk = TALK_BEGIN;
+        through(h);
         return OK;
     }
     if (status == 407)
@@ -248,6 +268,7 @@ static int hear_head(struct handshake *h, struct h1_client *cl)
     }
     if (head->status >= 200)
         return connect_answered(h, cl, head, (size_t)len);
+    h->spoke = true;
     if (head->status == 101 || ++h->interims > INTERIMS_MAX)
         return failed(h, WHY_HOP, "it answered CONNECT with %u", head->status);
     h1_conn_consume(&cl->c, (size_t)len);
@@ -281,6 +302,7 @@ static int say_request(struct handshake *h)
 static int method_chosen(struct handshake *h)
 {
     const struct hop *hop = hop_of(h);
+    h->spoke = true;
     if (h->reader.command == SOCKS_NO_AUTH)
         return say_request(h);
     if (h->reader.command == SOCKS_PASSWORD && hop->user.n)
@@ -303,9 +325,9 @@ static int request_answered(struct handshake *h)
 {
     unsigned code = h->reader.command;
     bool old = hop_of(h)->kind == HOP_SOCKS4A;
+    heard(h);
     if (code == (old ? (unsigned)SOCKS4_GRANTED : (unsigned)SOCKS_DONE)) {
-        h->at++;
-        h->talk = TALK_BEGIN;
+        through(h);
         return OK;
     }
     if (old && (code == SOCKS4_NO_IDENT || code == SOCKS4_OTHER_USER))
@@ -370,6 +392,7 @@ static int go_tls(struct handshake *h, struct h1_client *cl)
                       : rc == ERR_SYS  ? "the connection broke"
                                        : cl->c.tr->ops->why(cl->c.tr));
     cl->c.readable = true; /* what came behind is with the transport */
+    h->spoke = true;
     h->talk = TALK_SPEAK;
     return OK;
 }
@@ -421,6 +444,14 @@ static int advance(struct handshake *h, struct h1_client *cl)
     return cl->c.in_n ? hear_socks(h, cl) : receive(h, cl);
 }
 
+/* A last hop that was asked for the target may be waiting for it. */
+static enum x_why why_late(const struct handshake *h)
+{
+    if (!is_last(h) || (h->talk != TALK_HEAD && h->talk != TALK_ANSWER))
+        return WHY_CONNECT_TIMEOUT;
+    return h->spoke ? WHY_TARGET_TIMEOUT : WHY_SILENCE;
+}
+
 static int go(struct h1_setup *s, struct h1_client *cl)
 {
     struct handshake *h = container_of(s, struct handshake, setup);
@@ -430,9 +461,7 @@ static int go(struct h1_setup *s, struct h1_client *cl)
         int rc = h->talk > TALK_SPEAK ? flush(h, cl) : OK;
         if (rc == OK)
             rc = advance(h, cl);
-        /* a last hop that was asked for the target may be waiting for it */
-        bool asked = is_last(h) && (h->talk == TALK_HEAD || h->talk == TALK_ANSWER);
-        h->setup.why_timeout = asked ? WHY_TARGET_TIMEOUT : WHY_CONNECT_TIMEOUT;
+        h->setup.why_timeout = why_late(h);
         if (rc != OK)
             return rc;
     }

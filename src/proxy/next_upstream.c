@@ -18,6 +18,7 @@ static uint32_t why_flag(enum x_why why, unsigned status)
         return NEXT_ERROR;
     case WHY_CONNECT_TIMEOUT:
     case WHY_TARGET_TIMEOUT:
+    case WHY_SILENCE:
     case WHY_SEND_TIMEOUT:
     case WHY_READ_TIMEOUT:
         return NEXT_TIMEOUT;

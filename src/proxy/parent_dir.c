@@ -372,7 +372,9 @@ static const struct directive directives[] = {
              "in absolute form or, for tunnels and in front of other hops, by CONNECT; connect: by CONNECT always; "
              "socks5; socks4a. https, connect+tls, socks5+tls and socks4a+tls reach the proxy itself by TLS. Several "
              "lines take turns and stand in for each other as the servers of an upstream block do; a target that a "
-             "parent cannot reach is no failure of the parent." },
+             "parent cannot reach is no failure of the parent. One that takes a connection and says nothing within the "
+             "time for connecting has failed, unless it has answered another request meanwhile, or another parent "
+             "was silent for the same target." },
     SLOT("or_direct", CONF_FLAG, or_direct, 0, NULL, "off", "or_direct on | off;",
          "On: when no server of the block can be reached, the target itself is connected to."),
     SLOT("keepalive", CONF_NUM, keepalive, 1 << 20, NULL, "64", "keepalive NUMBER;",

@@ -179,6 +179,7 @@ struct proxy_exchange {
     bool tunnel;                        /* CONNECT: the peer is given the client's bytes, and no request */
     bool guarded;                       /* the client chose the target: whom we are connected to is looked at */
     bool chained;                       /* given to a parent: every peer has a chain */
+    bool silence;                       /* a parent said nothing when it was asked for this target */
     bool race_retried;                  /* the stale keep-alive race was replayed once on a fresh connection */
 };
 

@@ -176,8 +176,8 @@ static bool race_lost(const struct exchange *x)
 
 static unsigned status_of(enum x_why why)
 {
-    bool late =
-        why == WHY_CONNECT_TIMEOUT || why == WHY_SEND_TIMEOUT || why == WHY_READ_TIMEOUT || why == WHY_TARGET_TIMEOUT;
+    bool late = why == WHY_CONNECT_TIMEOUT || why == WHY_SEND_TIMEOUT || why == WHY_READ_TIMEOUT ||
+                why == WHY_TARGET_TIMEOUT || why == WHY_SILENCE;
     return late ? 504 : why == WHY_NOMEM ? 503 : 502;
 }
 
@@ -229,11 +229,22 @@ static enum step replay(struct exchange *x)
     return begin(x, p->peer);
 }
 
+/* A parent that has answered somebody since we asked it is not dead, and a target for which two are silent is the
+ * reason itself. */
+static bool waits_for_target(struct exchange *x)
+{
+    struct proxy_exchange *p = x->proxy;
+    bool again = p->silence;
+    p->silence = true;
+    return again || peer_was_heard(p->peer, p->last->start);
+}
+
 /* A failure before an answer: it is logged and held against the peer. Not what a parent says of a target: clients
  * choose targets, and could take a parent from all others. */
 static unsigned note_failure(struct exchange *x)
 {
-    bool of_target = x->back_why == WHY_TARGET || x->back_why == WHY_TARGET_TIMEOUT;
+    enum x_why why = x->back_why;
+    bool of_target = why == WHY_TARGET || why == WHY_TARGET_TIMEOUT || (why == WHY_SILENCE && waits_for_target(x));
     next_log_failure(x);
     worker_count(x->w, COUNT_UPSTREAM_FAILED);
     if (!of_target)

@@ -178,6 +178,17 @@ static enum step switched(struct exchange *x)
     return origin_answer(x) < 0 ? step_error(x, 503) : STEP_TUNNEL;
 }
 
+/* 407: the client cannot answer it; and whose it is, the parent's or a target's that it passes on, cannot be told. */
+static bool parent_refused(struct exchange *x)
+{
+    const struct peer *p = x->proxy->peer;
+    peer_heard(p, loop_now(&x->w->loop));
+    if (x->resp.status != 407 || !p->chain->absolute)
+        return false;
+    exchange_back_failed(x, WHY_TARGET, 0, "it answered 407: it wants other credentials");
+    return true;
+}
+
 enum step step_respond(struct exchange *x)
 {
     if (x->local)
@@ -189,11 +200,8 @@ enum step step_respond(struct exchange *x)
     if (!(x->events & X_BACK_HEAD))
         return x->events & X_BACK_SWITCHED ? switched(x) : STEP_WAIT;
     head_arrived(x);
-    if (unlikely(x->resp.status == 407) && x->proxy->chained && x->proxy->peer->chain->absolute) {
-        /* the client cannot answer it; and whose it is, the parent's or a target's that it passes on, cannot be told */
-        exchange_back_failed(x, WHY_TARGET, 0, "it answered 407: it wants other credentials");
+    if (unlikely(x->proxy->chained) && parent_refused(x))
         return step_next_upstream(x, 0);
-    }
     attempt_count(x); /* whether something was sent decides about another try */
     if (next_possible(x, WHY_NONE, x->resp.status))
         return step_next_upstream(x, x->resp.status);

@@ -106,6 +106,17 @@ bool peer_failed(const struct peer *p, uint64_t now)
     return atomic_fetch_add_explicit(&s->fails, 1, memory_order_relaxed) + 1 >= p->max_fails;
 }
 
+void peer_heard(const struct peer *p, uint64_t now)
+{
+    if (atomic_load_explicit(&p->state->heard, memory_order_relaxed) < now)
+        atomic_store_explicit(&p->state->heard, now, memory_order_relaxed);
+}
+
+bool peer_was_heard(const struct peer *p, uint64_t since)
+{
+    return atomic_load_explicit(&p->state->heard, memory_order_relaxed) >= since;
+}
+
 void peer_succeeded(const struct peer *p)
 {
     struct peer_state *s = p->state;

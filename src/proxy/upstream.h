@@ -28,6 +28,7 @@ struct peer_state {
     _Atomic uint32_t fails;     /* since the last success that followed a look; 0: well */
     _Atomic uint32_t active;    /* attempts and connections in use now */
     _Atomic uint64_t picked, failed;
+    _Atomic uint64_t heard; /* of a parent: mono ms when it last answered for a target, whatever it said; 0: never */
 };
 
 struct peer {
@@ -109,6 +110,9 @@ const struct peer *upstream_pick(const struct upstream *u, struct tried *tried, 
 /* Outcome of an attempt. peer_failed: true when this failure took the peer out ("temporarily disabled"). */
 bool peer_failed(const struct peer *p, uint64_t now);
 void peer_succeeded(const struct peer *p);
+/* A parent has answered for a target, yes or no: it is there. And has it since then? */
+void peer_heard(const struct peer *p, uint64_t now);
+bool peer_was_heard(const struct peer *p, uint64_t since);
 
 /* For balancing methods: might it be taken now; and take it, which fails when another worker was faster to try a peer
  * that is failed out. */

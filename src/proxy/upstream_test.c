@@ -183,6 +183,11 @@ static void test_max_fails(void **state)
     assert_true(peer_failed(a, 13000));
     assert_int_equal(next(f, 13001), 1);
     assert_int_equal(next(f, 13001), 1);
+    assert_false(peer_was_heard(a, 1));
+    peer_heard(a, 13001);
+    peer_heard(a, 13000); /* by a worker whose clock is behind */
+    assert_true(peer_was_heard(a, 13001));
+    assert_false(peer_was_heard(a, 13002));
     a->max_fails = 0; /* never counted */
     assert_false(peer_failed(a, 13002));
     assert_true(peer_usable(a, 13003));

@@ -3,9 +3,10 @@ import socket
 import threading
 
 import pytest
-from tools import certs, dns
-from tools.backend import serve
+from tools import certs, dns, parents
+from tools.backend import hang, serve
 from tools.ports import free_port
+from tools.times import wait_until
 from tools.wire import answer, lines
 
 OUT = "access_log off; connect_ports all; resolver_timeout 2s;"
@@ -241,6 +242,39 @@ class TestFailover:
         for _ in range(5):
             assert through(h, "http://none.test/").status == 502
         assert len(far.asked) == 5 and through(h, "http://far.test/").status == 200
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_parent_that_takes_connections_and_says_nothing_has_failed(self, hinge, backend, parent, kind):
+        dead, far = backend(hang), parent({"far.test": backend()})
+        h = proxy(hinge, f"proxy_connect_timeout 500ms; parent p {{ server {kind}://{dead} fail_timeout=60s; server {kind}://{far} backup; }} route p;")
+        for _ in range(3):
+            c, res = tunnel(h, "far.test:443")
+            with c:
+                assert res.status == 200
+        assert len(far.asked) == 3 and len(dead.connections) == 1, "nobody waits for it again"
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_parent_that_waits_for_a_target_has_not(self, hinge, backend, parent, kind):
+        """It lives when it has answered somebody meanwhile."""
+        far = parent({"far.test": backend(), "slow.test": parents.NEVER})
+        h = proxy(hinge, f"proxy_connect_timeout 1s; proxy_next_upstream off; parent p {{ server {kind}://{far} fail_timeout=60s; "
+                  f"server {kind}://127.0.0.1:{free_port()} backup; }} route p;")
+        with h.connect() as c:
+            c.send(lines("CONNECT slow.test:443 HTTP/1.1", "Host: slow.test:443"))
+            wait_until(lambda: ("slow.test", 443) in far.targets, "it is asked")
+            assert through(h, "http://far.test/").status == 200
+            assert c.response("CONNECT").status == 504
+        assert through(h, "http://far.test/").status == 200, "it is in its place"
+
+    def test_a_target_for_which_two_parents_wait_fails_one_at_most(self, hinge, backend, parent):
+        first, second = (parent({"far.test": backend(), "slow.test": parents.NEVER}) for _ in range(2))
+        h = proxy(hinge, f"proxy_connect_timeout 300ms; parent p {{ server connect://{first} fail_timeout=60s; server connect://{second} fail_timeout=60s; }} route p;")
+        c, res = tunnel(h, "slow.test:443")
+        with c:
+            assert res.status == 504
+        assert len(first.targets) == len(second.targets) == 1
+        for _ in range(3):
+            assert through(h, "http://far.test/").status == 200
 
     def test_direct_only_when_written(self, hinge, backend, parent):
         origin = backend()

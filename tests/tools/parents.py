@@ -3,6 +3,7 @@
     far = parents.Parent({"far.test": origin})           # names are resolved here, by this table, and nowhere else
     far.asked == [Asked("connect", "far.test", 80, "tom", "secret", head)]
 
+A name that leads to NEVER is one that this proxy waits for until it is closed.
 `says` replaces the answer to the request for a target by these bytes (None: silence); the connection then closes, or goes on with `then`.
 """
 import base64
@@ -12,10 +13,12 @@ import socket
 import ssl
 import struct
 import threading
+import time
 
 from .ports import free_port
 from .wire import lines
 
+NEVER = object()
 WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 Asked = collections.namedtuple("Asked", "kind host port user password head")
 
@@ -109,7 +112,9 @@ class Parent:
         to = self.names.get(host, self.names.get(f"{host}:{port}"))
         if to is None and (host in ("127.0.0.1", "::1")):
             to = (host, port)
-        if to is None:
+        while to is NEVER and not self.closed:
+            time.sleep(0.02)
+        if to is None or to is NEVER:
             return None
         if hasattr(to, "address"):
             to = to.address
