@@ -248,8 +248,7 @@ static int set_lists(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context 
 static int fill(SSL_CTX *ctx, const struct tls_conf *c, struct tls_context *out)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_mode(ctx,
-                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     tls_set_protocols(ctx, c->protocols);
     tls_server_hooks(ctx);
     int rc = set_lists(ctx, c, out);

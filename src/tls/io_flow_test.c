@@ -190,40 +190,100 @@ static ssize_t write_all(struct pair *p, const char *src, size_t n, int pieces)
     return tls_io_write(&p->io.t, iov, pieces, false);
 }
 
+/* Writes the pieces, lets the client have them, and says in `log` what records they came in. */
+static void pass(struct pair *p, const struct iovec *iov, int pieces, struct record_log *log)
+{
+    static char wire[200000], got[160000], sent[160000];
+    size_t total = 0, have = 0;
+    ssize_t n = 0, k;
+    for (int i = 0; i < pieces; i++) {
+        if (iov[i].iov_len)
+            memcpy(sent + total, iov[i].iov_base, iov[i].iov_len);
+        total += iov[i].iov_len;
+    }
+    assert_int_equal(tls_io_write(&p->io.t, iov, pieces, false), (ssize_t)total);
+    while (tls_io_flush(&p->io.t) == ERR_AGAIN || poll(&(struct pollfd){ p->fd[1], POLLIN, 0 }, 1, 0) > 0) {
+        k = recv(p->fd[1], wire + n, sizeof(wire) - (size_t)n, 0);
+        assert_true(k > 0);
+        n += k;
+    }
+    log->n = 0;
+    note_records(log, (unsigned char *)wire, (size_t)n);
+    BIO_write(SSL_get_rbio(p->client), wire, (int)n);
+    int r;
+    while (have < total && (r = SSL_read(p->client, got + have, (int)(total - have))) > 0)
+        have += (size_t)r;
+    assert_int_equal(have, total);
+    assert_memory_equal(got, sent, total);
+}
+
+enum { SEAL = 17 /* the kind, and the tag of AES-GCM */, SMALL = 1369, FULL = 16384 };
+
 /* A few records that a segment holds, then large ones; pieces that are smaller than a record share one. */
 static void sizes_of_records(void **state)
 {
     struct pair p;
     struct record_log log = { .n = 0 };
-    char *much = malloc(100000), *got = malloc(100000), *wire = malloc(200000);
-    size_t have = 0;
+    struct iovec iov[7];
+    char *much = malloc(100000);
     fill(much, 100000);
     introduce(&p, TLS1_3_VERSION);
     by_hand(&p);
     shake_bytewise(&p);
-    assert_int_equal(write_all(&p, much, 100000, 7), 100000);
-    ssize_t n = 0, k;
-    while (tls_io_flush(&p.io.t) == ERR_AGAIN || poll(&(struct pollfd){ p.fd[1], POLLIN, 0 }, 1, 0) > 0) {
-        k = recv(p.fd[1], wire + n, (size_t)(200000 - n), 0);
-        assert_true(k > 0);
-        n += k;
-    }
-    note_records(&log, (unsigned char *)wire, (size_t)n);
-    const size_t seal = 17; /* the kind, and the tag of AES-GCM */
+    for (size_t i = 0; i < 7; i++)
+        iov[i] = (struct iovec){ much + i * 14285, i == 6 ? 100000 - 6 * 14285 : 14285 };
+    pass(&p, iov, 7, &log);
+    assert_int_equal(log.n, 4 + (100000 - 4 * SMALL + FULL - 1) / FULL);
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(log.sizes[i], 1369 + seal);
-    for (size_t i = 4; i + 1 < log.n; i++)
-        assert_int_equal(log.sizes[i], 16384 + seal);
-    assert_int_equal(log.n, 4 + (100000 - 4 * 1369 + 16383) / 16384);
-    BIO_write(SSL_get_rbio(p.client), wire, (int)n);
-    int r;
-    while (have < 100000 && (r = SSL_read(p.client, got + have, (int)(100000 - have))) > 0)
-        have += (size_t)r;
-    assert_memory_equal(got, much, 100000);
+        assert_int_equal(log.sizes[i], SMALL + SEAL);
+    assert_int_equal(log.sizes[4], (100000 - 4 * SMALL) % FULL + SEAL);
+    for (size_t i = 5; i < log.n; i++)
+        assert_int_equal(log.sizes[i], FULL + SEAL);
+
+    /* a head and a body: the body's full records are sealed where they lie */
+    static const struct {
+        size_t head, body, first, n;
+    } answers[] = { { 214, 65536, 214, 5 }, { 214, 20000, 3830, 2 }, { 214, 16300, 214, 2 }, { 214, 100, 314, 1 },
+                    { 0, 65536, FULL, 4 },  { 214, 0, 214, 1 },      { FULL, 5, FULL, 2 } };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+        iov[0] = (struct iovec){ much, answers[i].head };
+        iov[1] = (struct iovec){ much + 20000, answers[i].body };
+        pass(&p, iov, 2, &log);
+        assert_int_equal(log.sizes[0], answers[i].first + SEAL);
+        assert_int_equal(log.n, answers[i].n);
+    }
     part(&p);
     free(much);
-    free(got);
-    free(wire);
+}
+
+/* However it is cut into pieces: everything arrives, in no more records than it must. */
+static void pieces_of_any_size(void **state)
+{
+    struct pair p;
+    struct record_log log = { .n = 0 };
+    struct iovec iov[8];
+    char *much = malloc(131072);
+    uint32_t x = 77;
+    fill(much, 131072);
+    introduce(&p, TLS1_3_VERSION);
+    by_hand(&p);
+    shake_bytewise(&p);
+    p.io.small = 0;
+    for (int turn = 0; turn < 300; turn++) {
+        size_t total = 0;
+        for (int i = 0; i < 8; i++) {
+            x = x * 1664525 + 1013904223;
+            size_t n = (x >> 8) % ((x >> 28) < 5 ? 20 : (x >> 28) < 12 ? 5000 : 16386);
+            iov[i] = (struct iovec){ much + total, n };
+            total += n;
+        }
+        if (!total || total <= 4 * SMALL)
+            continue;
+        pass(&p, iov, 8, &log);
+        assert_int_equal(log.n, (total + FULL - 1) / FULL);
+    }
+    part(&p);
+    free(much);
 }
 
 /* A peer that does not read: what is sealed is kept, nothing more is taken, and all arrives when it reads. */
@@ -420,17 +480,12 @@ static void end_of_what_is_below(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(byte_by_byte),
-        cmocka_unit_test(cut_anywhere),
-        cmocka_unit_test(short_reads),
-        cmocka_unit_test(sizes_of_records),
-        cmocka_unit_test(blocked_writes),
-        cmocka_unit_test(while_blocked),
-        cmocka_unit_test(ends),
-        cmocka_unit_test(the_end_goes_along),
-        cmocka_unit_test(request_behind_the_handshake),
-        cmocka_unit_test(no_handshake),
-        cmocka_unit_test(end_of_what_is_below),
+        cmocka_unit_test(byte_by_byte),       cmocka_unit_test(cut_anywhere),
+        cmocka_unit_test(short_reads),        cmocka_unit_test(sizes_of_records),
+        cmocka_unit_test(pieces_of_any_size), cmocka_unit_test(blocked_writes),
+        cmocka_unit_test(while_blocked),      cmocka_unit_test(ends),
+        cmocka_unit_test(the_end_goes_along), cmocka_unit_test(request_behind_the_handshake),
+        cmocka_unit_test(no_handshake),       cmocka_unit_test(end_of_what_is_below),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

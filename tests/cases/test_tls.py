@@ -104,6 +104,23 @@ def test_bodies_both_ways(hinge, backend, tree):
     assert got.endswith(big)
 
 
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("most", [512, 4096])
+def test_a_client_of_small_records(hinge, tree, version, most):
+    """RFC 6066 section 4: max_fragment_length."""
+    big = os.urandom(70000).hex().encode()
+    tree.file("big", big)
+    h = hinge.http(f"server {{ listen %%port%% ssl; {certificate().lines} root {tree}; }}")
+    p = subprocess.Popen(["openssl", "s_client", "-quiet", version, "-maxfraglen", str(most), "-connect", "%s:%d" % address(h)],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    p.stdin.write(GET % (b"/big", b"a.test"))
+    p.stdin.flush()
+    answer = p.stdout.read()
+    p.stdin.close()
+    p.wait(PATIENCE)
+    assert answer.endswith(b"\r\n\r\n" + big)
+
+
 def test_pieces_of_a_handshake(hinge):
     """Every byte of the client's flights comes alone."""
     h = hinge.http(f"server {{ listen %%port%% ssl; {certificate().lines} return 200 whole; }}")
