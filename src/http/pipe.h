@@ -73,6 +73,7 @@ struct pipe {
     bool retain;
     bool splices;                   /* the consumer takes PIECE_LENT */
     bool overflow;                  /* being full is posted to the exchange, which makes room */
+    bool soon;                      /* the producer has more in a moment: a head may wait for it */
     bool spilling;                  /* pieces are being written to a file; the producer waits */
     uint8_t run_first, run_count;   /* which: places in the ring, as `count` counts them */
     uint8_t first;                  /* ring index of the oldest piece kept */

@@ -62,7 +62,7 @@ static enum step begin(struct exchange *x)
     }
     x->head_sent = true;
     x->back->ops->kick_in(x->back);
-    if (!(x->events & X_FRONT_SENT))
+    if (!(x->events & X_FRONT_SENT) && !x->resp_pipe.soon)
         x->front->ops->kick_out(x->front);
     return STEP_DELIVER;
 }

@@ -323,6 +323,45 @@ class TestIdlePing:
         assert c.pings and [k for k, *_ in c.frames if k == h2.GOAWAY]
 
 
+class TestHeads:
+    """A head waits a moment for its body, and for no longer."""
+
+    @pytest.mark.parametrize("text", ["", "gzip on; gzip_types *; gzip_min_length 1;"])
+    def test_a_slow_body_keeps_no_head(self, hinge, origin, text):
+        seen = threading.Event()
+
+        def on(c, s, f):
+            c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS, s, c.encoder.encode([(":status", "200"), ("content-length", "4")])))
+            assert seen.wait(PATIENCE)
+            c.sock.sendall(frame(h2.DATA, h2.END_STREAM, s, b"body"))
+
+        h = proxy(hinge, origin(on), text)
+        with socket.create_connection(("127.0.0.1", h.ports["port"]), PATIENCE) as c:
+            c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while b"\r\n\r\n" not in got:
+                got += c.recv(65536)
+            assert got.startswith(b"HTTP/1.1 200 ") and got.endswith(b"\r\n\r\n")
+            seen.set()
+            while chunk := c.recv(65536):
+                got += chunk
+        assert got.endswith(b"\r\n\r\nbody")
+
+    def test_a_stream_that_breaks_behind_its_head(self, hinge, origin):
+        def on(c, s, f):
+            c.sock.sendall(frame(h2.HEADERS, h2.END_HEADERS, s, c.encoder.encode([(":status", "200"), ("content-length", "4")])))
+            c.sock.sendall(frame(h2.RST_STREAM, 0, s, struct.pack(">I", 2)))
+
+        h = proxy(hinge, origin(on))
+        h.allow(r"upstream prematurely closed")
+        with socket.create_connection(("127.0.0.1", h.ports["port"]), PATIENCE) as c:
+            c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while chunk := c.recv(65536):
+                got += chunk
+        assert not got.endswith(b"body") and (got.startswith(b"HTTP/1.1 502 ") or b"content-length: 4" in got.lower())
+
+
 class TestOrderOfFrames:
     def test_data_before_the_head(self, hinge, origin):
         def on(c, s, f):
