@@ -569,8 +569,11 @@ static void on_io(struct io *io, unsigned events)
         if (s->c.readable)
             h1_server_proxied_read(s);
         return;
-    case SERVER_HANDSHAKE:
-        h1_server_handshake(s);
+    case SERVER_HANDSHAKE: /* that there is room is told at once, when mostly nothing waits for it */
+        if (s->c.readable || s->c.hup)
+            h1_server_handshake(s);
+        else
+            s->c.tr->ops->flush(s->c.tr);
         return;
     case SERVER_HEAD:
         if (s->c.readable)
