@@ -422,3 +422,15 @@ int conf_parse_text(struct arena *a, struct bundle *b, struct conf_diag *diag, s
         r = parse_all(&p);
     return parser_done(&p, r == ERR_LIMIT ? OK : r, errors, root, NULL);
 }
+
+struct conf_node *conf_node_new(struct arena *a, slice name, struct conf_pos pos, uint32_t nargs)
+{
+    struct conf_node *n = arena_new(a, struct conf_node);
+    struct conf_arg *args = arena_new_n(a, struct conf_arg, nargs + 1);
+    if (!n || !args)
+        return NULL;
+    for (uint32_t i = 0; i < nargs; i++)
+        args[i] = (struct conf_arg){ .quoted = true, .pos = pos };
+    *n = (struct conf_node){ .name = name, .pos = pos, .args = args, .nargs = nargs };
+    return n;
+}

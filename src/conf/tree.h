@@ -80,4 +80,10 @@ int conf_parse(struct arena *a, struct bundle *b, struct conf_diag *diag, slice 
 int conf_parse_text(struct arena *a, struct bundle *b, struct conf_diag *diag, slice name, slice text,
                     struct conf_node **root);
 
+/*
+ * A directive that nobody wrote, as if it stood at `pos`: `nargs` words in quotes, whose texts are the caller's to set.
+ * NULL: no memory.
+ */
+struct conf_node *conf_node_new(struct arena *a, slice name, struct conf_pos pos, uint32_t nargs);
+
 #endif

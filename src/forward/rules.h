@@ -13,9 +13,10 @@ struct fwd_rule {
     bool allow;
     struct fwd_term *terms;
     uint32_t nterms;
-    slice value;         /* what the line gives besides yes and no (an address, a name); may be empty */
-    struct conf_pos pos; /* of the line, for log and explain */
-    slice text;          /* the line in its own words */
+    slice value;                /* what the line gives besides yes and no (an address, a name); may be empty */
+    const struct addr *address; /* the same of tcp_outgoing_address; else NULL */
+    struct conf_pos pos;        /* of the line, for log and explain */
+    slice text;                 /* the line in its own words */
     struct fwd_rule *next;
 };
 

@@ -31,10 +31,16 @@ int squid_line_rules(struct fwd_policy *p, const struct conf_node *n, uint32_t w
 
 int squid_line_outgoing(struct fwd_policy *p, const struct conf_node *n, uint32_t which)
 {
-    struct addr a;
-    if (addr_parse_ip(squid_first_arg(n), 0, &a))
+    struct fwd_rule **made = p->outgoing.last;
+    struct addr *a = arena_new(p->c.arena, struct addr);
+    if (!a)
+        return ERR_NOMEM;
+    if (addr_parse_ip(squid_first_arg(n), 0, a))
         return fwd_error(&p->c, n, 0, "invalid address \"%.*s\"", SLICE_FMT(squid_first_arg(n)));
-    return fwd_rules_value(&p->outgoing, &p->acls, &p->c, n, 1, squid_first_arg(n));
+    int rc = fwd_rules_value(&p->outgoing, &p->acls, &p->c, n, 1, squid_first_arg(n));
+    if (rc == OK)
+        (*made)->address = a;
+    return rc;
 }
 
 /* "3128", "10.0.0.1:3128", and options that change nothing; those that intercept are refused. */

@@ -84,20 +84,6 @@ static const struct balance_ops in_order = { .name = "cache_peer",
                                              .init = init,
                                              .pick = pick };
 
-/* A file that a line names, read as a directive of our own would. */
-static int file(struct conf_ctx *cf, const struct conf_node *at, slice path, struct tls_file **list, const char *what)
-{
-    struct conf_node *n = arena_new(cf->arena, struct conf_node);
-    struct conf_arg *arg = arena_new(cf->arena, struct conf_arg);
-    if (!path.n)
-        return OK;
-    if (!n || !arg)
-        return ERR_NOMEM;
-    *arg = (struct conf_arg){ .text = path, .quoted = true, .pos = at->pos };
-    *n = (struct conf_node){ .name = at->name, .pos = at->pos, .args = arg, .nargs = 1 };
-    return tls_file_add(cf, n, list, what);
-}
-
 static int make_tls(struct conf_ctx *cf, const struct conf_node *at, const struct fwd_peer *fp, struct chain *c)
 {
     struct tls_origin *o = arena_new(cf->arena, struct tls_origin);
@@ -109,11 +95,11 @@ static int make_tls(struct conf_ctx *cf, const struct conf_node *at, const struc
                               .server_name = true,
                               .session_reuse = true,
                               .verify_depth = 9 };
-    int rc = file(cf, at, fp->ca_file, &o->trusted, "certificates of");
+    int rc = parent_tls_file(cf, at, fp->ca_file, &o->trusted, "certificates of");
     if (rc == OK)
-        rc = file(cf, at, fp->cert_file, &o->certs, "certificate");
+        rc = parent_tls_file(cf, at, fp->cert_file, &o->certs, "certificate");
     if (rc == OK)
-        rc = file(cf, at, fp->key_file.n ? fp->key_file : fp->cert_file, &o->keys, "certificate key");
+        rc = parent_tls_file(cf, at, fp->key_file.n ? fp->key_file : fp->cert_file, &o->keys, "certificate key");
     if (rc == OK && o->verify && !o->trusted)
         rc = parent_trust_system(cf, at, o);
     if (fp->unverified)
@@ -146,12 +132,11 @@ static int make_hop(struct conf_ctx *cf, const struct conf_node *at, const struc
 static int make_member(struct conf_ctx *cf, const struct fwd_policy *p, const struct fwd_peer *fp, bool turns,
                        struct member *m)
 {
-    struct conf_node *at = arena_new(cf->arena, struct conf_node);
+    struct conf_node *at = conf_node_new(cf->arena, SLICE("cache_peer"), fp->pos, 0);
     struct chain *c = arena_new(cf->arena, struct chain);
     const char *why;
     if (!at || !c || !(c->hops = arena_new(cf->arena, struct hop)))
         return ERR_NOMEM;
-    *at = (struct conf_node){ .name = SLICE("cache_peer"), .pos = fp->pos };
     c->n = 1;
     c->access = fp->access.n ? &fp->access : NULL;
     c->in_turn = fp->round_robin;

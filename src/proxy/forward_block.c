@@ -253,13 +253,12 @@ static bool squid_says(const struct conf_node *first, struct conf_node *const *e
 
 static struct conf_node *line_node(struct conf_ctx *cf, const struct conf_node *block, const struct line *l)
 {
-    struct conf_node *n = arena_new(cf->arena, struct conf_node);
-    struct conf_arg *args = arena_new_n(cf->arena, struct conf_arg, array_len(l->args));
-    if (!n || !args)
-        return NULL;
-    *n = (struct conf_node){ .name = slice_str(l->name), .pos = block->pos, .args = args };
-    for (size_t i = 0; i < array_len(l->args) && l->args[i]; i++)
-        args[n->nargs++] = (struct conf_arg){ .text = slice_str(l->args[i]), .quoted = true, .pos = block->pos };
+    uint32_t nargs = 0;
+    while (nargs < array_len(l->args) && l->args[nargs])
+        nargs++;
+    struct conf_node *n = conf_node_new(cf->arena, slice_str(l->name), block->pos, nargs);
+    for (uint32_t i = 0; n && i < nargs; i++)
+        n->args[i].text = slice_str(l->args[i]);
     return n;
 }
 

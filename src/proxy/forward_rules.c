@@ -231,11 +231,9 @@ bool forward_outgoing(struct exchange *x, int family, struct addr *out)
         return false;
     forward_view(x, &v);
     for (const struct fwd_rule *r = l->first; r; r = r->next) {
-        struct addr a;
-        if (addr_parse_ip(r->value, 0, &a) == OK && a.sa.sa_family == family &&
-            fwd_terms_match(r->terms, r->nterms, &v, NULL) == FWD_YES) {
+        if (r->address->sa.sa_family == family && fwd_terms_match(r->terms, r->nterms, &v, NULL) == FWD_YES) {
             exchange_trace(x, &r->pos, "tcp_outgoing_address: %.*s", SLICE_FMT(r->value));
-            *out = a;
+            *out = *r->address;
             return true;
         }
     }

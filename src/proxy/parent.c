@@ -233,11 +233,19 @@ int parent_build(struct conf_ctx *cf, struct parent *p, const struct member *fir
     return u->balance->init(cf, u);
 }
 
+int parent_tls_file(struct conf_ctx *cf, const struct conf_node *node, slice path, struct tls_file **list,
+                    const char *what)
+{
+    struct conf_node *n = path.n ? conf_node_new(cf->arena, node->name, node->pos, 1) : NULL;
+    if (!n)
+        return path.n ? ERR_NOMEM : OK;
+    n->args[0].text = path;
+    return tls_file_add(cf, n, list, what);
+}
+
 int parent_trust_system(struct conf_ctx *cf, const struct conf_node *node, struct tls_origin *o)
 {
     static const slice path = SLICE("/etc/ssl/certs/ca-certificates.crt");
-    struct conf_arg arg = { .text = path, .quoted = true, .pos = node->pos };
-    struct conf_node at = { .name = node->name, .pos = node->pos, .args = &arg, .nargs = 1 };
     slice text;
     int rc = bundle_file(cf->bundle, path, &text);
     if (rc == ERR_NOMEM)
@@ -247,12 +255,5 @@ int parent_trust_system(struct conf_ctx *cf, const struct conf_node *node, struc
                           "this system's authorities are not in %.*s: name some for the parent's certificate, or turn "
                           "its check off",
                           SLICE_FMT(path));
-    struct conf_node *kept = arena_new(cf->arena, struct conf_node);
-    struct conf_arg *args = arena_new(cf->arena, struct conf_arg);
-    if (!kept || !args)
-        return ERR_NOMEM;
-    *args = arg;
-    *kept = at;
-    kept->args = args;
-    return tls_file_add(cf, kept, &o->trusted, "certificates of");
+    return parent_tls_file(cf, node, path, &o->trusted, "certificates of");
 }

@@ -76,6 +76,9 @@ int chain_finish(struct arena *a, struct chain *c, const char **why);
  */
 int parent_build(struct conf_ctx *cf, struct parent *p, const struct member *first, const struct balance_ops *balance,
                  uint64_t keepalive);
+/* A file that a line names, as one of the `what`; an empty path is none. OK or reported at node. */
+int parent_tls_file(struct conf_ctx *cf, const struct conf_node *node, slice path, struct tls_file **list,
+                    const char *what);
 /* The authorities of this system into o->trusted, for a parent that names none. OK or reported at node. */
 int parent_trust_system(struct conf_ctx *cf, const struct conf_node *node, struct tls_origin *o);
 

@@ -31,16 +31,12 @@ static bool block_says(const struct writer *w, slice name)
 
 static struct conf_node *add_node(struct writer *w, struct conf_pos pos, const char *name, uint32_t nargs)
 {
-    struct conf_node *n = arena_new(w->cf->arena, struct conf_node);
-    struct conf_arg *args = arena_new_n(w->cf->arena, struct conf_arg, nargs ? nargs : 1);
-    if (!n || !args) {
+    struct conf_node *n = conf_node_new(w->cf->arena, slice_str(name), pos, nargs);
+    if (!n) {
         w->rc = ERR_NOMEM;
         return NULL;
     }
-    *n = (struct conf_node){ .name = slice_str(name), .pos = pos, .args = args, .nargs = nargs };
     n->parent = (struct conf_node *)(uintptr_t)w->block;
-    for (uint32_t i = 0; i < nargs; i++)
-        args[i] = (struct conf_arg){ .quoted = true, .pos = pos };
     *w->end = n;
     w->end = &n->next;
     return n;

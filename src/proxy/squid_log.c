@@ -471,16 +471,13 @@ int squid_format(struct strb *b, slice s, slice *bad)
 static int apply(struct conf_ctx *cf, const struct conf_node *block, struct conf_pos pos, const char *name,
                  const slice *args, uint32_t nargs, enum conf_context context)
 {
-    struct conf_arg v[4];
     struct conf_node outer = { .name = block->name, .pos = block->pos, .block = true, .parent = block->parent };
-    struct conf_node *n = arena_new(cf->arena, struct conf_node);
-    struct conf_arg *kept = arena_new_n(cf->arena, struct conf_arg, array_len(v));
+    struct conf_node *n = conf_node_new(cf->arena, slice_str(name), pos, nargs);
     enum conf_context before = cf->context;
-    if (!n || !kept)
+    if (!n)
         return ERR_NOMEM;
     for (uint32_t i = 0; i < nargs; i++)
-        kept[i] = (struct conf_arg){ .text = args[i], .quoted = true, .pos = pos };
-    *n = (struct conf_node){ .name = slice_str(name), .pos = pos, .args = kept, .nargs = nargs };
+        n->args[i].text = args[i];
     n->parent = (struct conf_node *)(uintptr_t)block;
     outer.children = n;
     cf->context = context;
