@@ -129,6 +129,12 @@ bool fwd_rules_open(const struct fwd_rules *l)
     return !last;
 }
 
+slice fwd_line_words(struct arena *a, const struct conf_pos *pos, slice text)
+{
+    slice path = pos->file ? pos->file->path : SLICE_NONE;
+    return arena_printf(a, "%.*s:%u (%.*s)", SLICE_FMT(path), pos->line, SLICE_FMT(text));
+}
+
 size_t fwd_decision_text(char *dst, size_t cap, const struct fwd_rules *l, const struct fwd_decision *d)
 {
     struct strb b;

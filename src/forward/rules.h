@@ -47,7 +47,10 @@ struct fwd_decision fwd_decide(const struct fwd_rules *l, const struct fwd_reque
  * time) may be met by anybody.
  */
 bool fwd_rules_open(const struct fwd_rules *l);
-/* "FILE:LINE (text)", or what holds when no line matched; for log and explain. Returns the length, at most cap. */
+/* "FILE:LINE (text)" of a line; NULL pointer: no memory. */
+slice fwd_line_words(struct arena *a, const struct conf_pos *pos, slice text);
+/* The same of the line that decided, or what holds when no line matched; for log and explain. Returns the length, at
+ * most cap. */
 size_t fwd_decision_text(char *dst, size_t cap, const struct fwd_rules *l, const struct fwd_decision *d);
 
 #endif

@@ -54,22 +54,31 @@ static int open_socket(const struct addr *addr, const struct addr *local, bool p
     return fd;
 }
 
+/* It counts from now on, and is closed by h1_client_close. NULL: no memory. */
+static struct h1_client *new_client(struct worker *w, int fd)
+{
+    struct h1_client *cl = slab_take(&w->h1->clients);
+    if (!cl)
+        return NULL;
+    memset(cl, 0, sizeof(*cl));
+    h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
+    cl->since = loop_now(&w->loop);
+    worker_connections_add(w, 1);
+    return cl;
+}
+
 struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, const struct addr *local,
                                     bool keepalive_probes)
 {
     int fd = open_socket(addr, local, keepalive_probes), err;
     if (fd < 0)
         return NULL;
-    struct h1_client *cl = slab_take(&w->h1->clients);
+    struct h1_client *cl = new_client(w, fd);
     if (!cl) {
         close(fd);
         errno = ENOMEM;
         return NULL;
     }
-    memset(cl, 0, sizeof(*cl));
-    h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
-    cl->since = loop_now(&w->loop);
-    worker_connections_add(w, 1);
     worker_count(w, COUNT_UPSTREAM_CONNECTS);
     err = connect(fd, &addr->sa, addr->len) < 0 ? errno : 0;
     cl->state = err ? CLIENT_CONNECTING : CLIENT_READY;
@@ -83,18 +92,14 @@ struct h1_client *h1_client_connect(struct worker *w, const struct addr *addr, c
 
 struct h1_client *h1_client_adopt(struct worker *w, int fd, struct transport *tr)
 {
-    struct h1_client *cl = slab_take(&w->h1->clients);
+    struct h1_client *cl = new_client(w, fd);
     if (!cl) {
         transport_free(tr);
         close(fd);
         return NULL;
     }
-    memset(cl, 0, sizeof(*cl));
-    h1_conn_init(&cl->c, w, fd, &client_ops, on_io, on_in_timer, on_out_timer);
-    cl->since = loop_now(&w->loop);
     cl->c.tr = tr;
     cl->state = CLIENT_READY;
-    worker_connections_add(w, 1);
     if (io_watch(&w->loop, &cl->c.io) == OK)
         return cl;
     h1_client_close(cl);

@@ -81,11 +81,8 @@ static slice rule_of(struct exchange *x, const struct forward_exchange *f)
     slice out;
     if (f->verdict == FORWARD_LIMITED)
         return f->limit_rule;
-    if (f->filter.rule) {
-        const struct filter_rule *r = f->filter.rule;
-        slice path = r->pos.file ? r->pos.file->path : SLICE_NONE;
-        return arena_printf(&x->arena, "%.*s:%u (%.*s)", SLICE_FMT(path), r->pos.line, SLICE_FMT(r->text));
-    }
+    if (f->filter.rule)
+        return fwd_line_words(&x->arena, &f->filter.rule->pos, f->filter.rule->text);
     if (f->verdict == FORWARD_UNDECIDED || !f->conf->policy->http_access.n)
         return SLICE("");
     size_t n = fwd_decision_text(text, sizeof(text), &f->conf->policy->http_access, &f->rules);
@@ -132,10 +129,12 @@ static int get_value(struct exchange *x, const struct var *v, slice *out)
 
 static int write_text(struct exchange *x, const struct deny_text *t, enum deny_escape how, slice *out)
 {
-    slice values[DENY_VALUES];
+    slice values[DENY_VALUES] = { 0 };
     struct strb b;
-    for (enum deny_value v = 0; v < DENY_VALUES; v++)
-        values[v] = value_of(x, v);
+    for (const struct deny_part *p = t->first; p; p = p->next) {
+        if (p->value != DENY_LITERAL && !values[p->value].p)
+            values[p->value] = value_of(x, p->value);
+    }
     strb_init(&b, ANSWER_MAX);
     deny_text_write(&b, t, values, how);
     bool kept = !b.failed && arena_dup(&x->arena, strb_slice(&b), out);

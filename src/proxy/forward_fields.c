@@ -73,7 +73,7 @@ static int forwarded_list(struct exchange *x, enum fwd_forwarded_for how, slice 
 
 static int add_forwarded_for(struct exchange *x, enum fwd_forwarded_for how, struct field *v, uint32_t *n)
 {
-    struct field f = { .name = SLICE("X-Forwarded-For"), .token = (uint16_t)token_find(SLICE("X-Forwarded-For")) };
+    struct field f = { .name = SLICE("X-Forwarded-For"), .token = TOK_X_FORWARDED_FOR };
     uint32_t kept = 0;
     if (how == FORWARDED_TRANSPARENT)
         return OK;
@@ -81,7 +81,7 @@ static int add_forwarded_for(struct exchange *x, enum fwd_forwarded_for how, str
     if (rc != OK)
         return rc;
     for (uint32_t i = 0; i < *n; i++) {
-        if (!slice_ieq(v[i].name, f.name))
+        if (v[i].token != f.token)
             v[kept++] = v[i];
     }
     if (how != FORWARDED_DELETE)
@@ -100,8 +100,7 @@ static void add_constants(const struct fwd_policy *p, const struct fwd_request *
 
 bool forward_ends_here(const struct exchange *x)
 {
-    const struct field *f =
-        x->req.method == METHOD_OPTIONS ? fields_find(&x->req.fields, TOK_MAX_FORWARDS) : NULL;
+    const struct field *f = x->req.method == METHOD_OPTIONS ? fields_find(&x->req.fields, TOK_MAX_FORWARDS) : NULL;
     uint64_t n;
     return f && slice_to_u64(f->value, &n) == OK && n == 0;
 }
@@ -153,8 +152,8 @@ static bool reply_active(const void *conf)
     return c->policy && (c->policy->http_reply_access.n || c->policy->reply_headers);
 }
 
-/* Answers without content are not judged, as by Squid: to most conditions they would look like nothing that was allowed,
- * and a client that only asked whether its copy is fresh would lose it. */
+/* Answers without content are not judged, as by Squid: to most conditions they would look like nothing that was
+ * allowed, and a client that only asked whether its copy is fresh would lose it. */
 static bool is_empty_kind(unsigned status)
 {
     return status < 200 || status == 204 || status == 304;

@@ -245,10 +245,8 @@ static int refuse(struct exchange *x, enum user_answer a, const struct limit_rul
     f->verdict = FORWARD_LIMITED;
     f->limit_wait = wait / SECOND + 1;
     f->limit_rule = SLICE("");
-    if (r) {
-        slice path = r->pos.file ? r->pos.file->path : SLICE_NONE;
-        f->limit_rule = arena_printf(&x->arena, "%.*s:%u (%.*s)", SLICE_FMT(path), r->pos.line, SLICE_FMT(r->text));
-    }
+    if (r)
+        f->limit_rule = fwd_line_words(&x->arena, &r->pos, r->text);
     size_t n = filter_decision_text(who, sizeof(who), &none, v);
     exchange_log(x, a == USER_TABLE_FULL ? LEVEL_ERROR : LEVEL_WARN, "limited: %s: %.*s rule=%.*s", f->limit_reason,
                  (int)n, who, SLICE_FMT(f->limit_rule));
