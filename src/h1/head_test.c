@@ -9,27 +9,9 @@
 
 #include "base/attr.h"
 #include "h1/test_feed.h"
+#include "unit.h"
 
 static struct h1_head h;
-static struct arena arena;
-
-static int setup(void **state)
-{
-    arena_init(&arena, NULL, 0, 4096, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    arena_done(&arena);
-    return 0;
-}
-
-static void same(slice got, slice want)
-{
-    if (!slice_eq(got, want))
-        fail_msg("got [%.*s], want [%.*s]", SLICE_FMT(got), SLICE_FMT(want));
-}
 
 /* Parses a copy that is overwritten afterwards, so that a slice which still points into it shows. */
 static int make(slice in, bool fragment, struct request *out, enum h1_error *error)
@@ -278,5 +260,5 @@ int main(void)
         cmocka_unit_test(test_no_fields), cmocka_unit_test(test_fragment), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_no_memory), cmocka_unit_test(test_response), cmocka_unit_test(test_host_agrees),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
 }

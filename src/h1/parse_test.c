@@ -10,14 +10,9 @@
 
 #include "base/attr.h"
 #include "h1/test_feed.h"
+#include "unit.h"
 
 static struct h1_head h;
-
-static void same(slice got, slice want)
-{
-    if (!slice_eq(got, want))
-        fail_msg("got [%.*s], want [%.*s]", SLICE_FMT(got), SLICE_FMT(want));
-}
 
 static ptrdiff_t request(slice in)
 {

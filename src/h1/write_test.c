@@ -11,14 +11,9 @@
 #include "h1/chunk.h"
 #include "h1/test_feed.h"
 #include "h1/write.h"
+#include "unit.h"
 
 static struct h1_head h;
-
-static void same(slice got, slice want)
-{
-    if (!slice_eq(got, want))
-        fail_msg("got [%.*s], want [%.*s]", SLICE_FMT(got), SLICE_FMT(want));
-}
 
 static struct field field_of(slice name, slice value)
 {

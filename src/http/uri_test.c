@@ -10,26 +10,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "http/uri.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    arena_init(&arena, NULL, 0, 4096, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    arena_done(&arena);
-    return 0;
-}
-
-static void same(slice got, slice want)
-{
-    if (!slice_eq(got, want))
-        fail_msg("got [%.*s], want [%.*s]", SLICE_FMT(got), SLICE_FMT(want));
-}
+#include "unit.h"
 
 /* The slice in a block of exactly its size, so that a sanitizer sees a read over its end. */
 static slice exact(slice s, char **mem)
@@ -397,5 +378,5 @@ int main(void)
         cmocka_unit_test(test_paths),     cmocka_unit_test(test_bad_paths),     cmocka_unit_test(test_path_memory),
         cmocka_unit_test(test_escape),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
 }

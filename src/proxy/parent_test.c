@@ -12,29 +12,15 @@
 #include "base/err.h"
 #include "proxy/parent.h"
 #include "proxy/policy.h"
+#include "unit.h"
 
 /* No policies: the program's table is of a higher room. */
 const struct policy_entry policy_table[1];
 const size_t policy_count;
 
-static struct arena arena;
-
-static int setup(void **state)
-{
-    arena_init(&arena, NULL, 0, 4096, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    arena_done(&arena);
-    return 0;
-}
-
 static void check(slice got, const char *want)
 {
-    if (!slice_eq(got, slice_str(want)))
-        fail_msg("\"%.*s\" is not \"%s\"", SLICE_FMT(got), want);
+    same(got, slice_str(want));
 }
 
 static void test_urls(void **state)
@@ -166,10 +152,10 @@ static void test_chains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_urls, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_credentials, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_chains, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_urls, arena_setup, arena_teardown),
+        cmocka_unit_test_setup_teardown(test_refused, arena_setup, arena_teardown),
+        cmocka_unit_test_setup_teardown(test_long_credentials, arena_setup, arena_teardown),
+        cmocka_unit_test_setup_teardown(test_chains, arena_setup, arena_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
