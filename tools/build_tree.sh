@@ -8,6 +8,9 @@
 #   tsan     build-tsan/  gcc, ThreadSanitizer
 #   fuzz     build-fuzz/  clang, libFuzzer with both of the above
 #
+# asan and fuzz have the debug information that reports need, lines and functions, and asan is optimised a little only:
+# its cases mostly start and end processes, so what the compiler would do longer for it never comes back.
+#
 # With "tests" the unit tests are required and built too. A tree is configured once, and again only when this file's
 # idea of it has changed. Build output is shown live on a terminal; otherwise only when the build fails.
 set -eu
@@ -23,7 +26,8 @@ release)
     ;;
 asan)
     dir=build-asan
-    set -- --buildtype=debugoptimized -Db_sanitize=address,undefined -Dc_args=-fno-sanitize-recover=all
+    set -- --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=address,undefined \
+        "-Dc_args=-fno-sanitize-recover=all -g1"
     ;;
 tsan)
     dir=build-tsan
@@ -32,7 +36,8 @@ tsan)
 fuzz)
     dir=build-fuzz
     cc=clang
-    set -- --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=enabled -Dtests=disabled
+    set -- --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzzers=enabled \
+        -Dtests=disabled -Dc_args=-g1
     ;;
 *)
     echo "usage: build_tree.sh release|asan|tsan|fuzz [tests]" >&2
