@@ -4,6 +4,7 @@ import time
 import pytest
 from tools.backend import answers, echo, named, serve
 from tools.beside import both, needs_nginx
+from tools.times import SLOW
 from tools.wire import answer, chunked, lines
 
 pytestmark = pytest.mark.shared_servers
@@ -135,7 +136,7 @@ class TestBuffering:
         def script(conn):
             conn.request()
             conn.send(lines("HTTP/1.1 200 OK", "Content-Length: 100000000", *field))
-            conn.sock.settimeout(0.3)
+            conn.sock.settimeout(0.3 * SLOW)
             try:
                 while True:
                     sent.append(conn.sock.send(b"x" * 65536))
@@ -146,14 +147,14 @@ class TestBuffering:
         h = hinge.proxy(backend(script), text)
         with h.connect(rcvbuf=4096) as c:
             c.send(lines("GET / HTTP/1.1", "Host: a"))
-            end = time.monotonic() + 5
+            end = time.monotonic() + 5 * SLOW
             while time.monotonic() < end and (not sent or len(sent) != self.count(sent)):
                 pass
         return sum(sent)
 
     def count(self, sent):
         n = len(sent)
-        time.sleep(0.4)
+        time.sleep(0.4 * SLOW)
         return n
 
     def test_no_reads_less_ahead(self, hinge, backend):
