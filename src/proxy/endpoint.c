@@ -4,9 +4,25 @@
  */
 #include "proxy/endpoint.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "conf/bundle.h"
 #include "http/uri.h"
+
+slice endpoint_text(struct arena *a, slice host, uint16_t port)
+{
+    enum { PORT = 1 + 5 + 1 }; /* and a NUL */
+    char *p = arena_bytes(a, host.n + PORT), *at = p;
+    if (!p)
+        return SLICE_NONE;
+    if (host.n)
+        at = (char *)memcpy(p, host.p, host.n) + host.n;
+    *at++ = ':';
+    at += u64_to_dec(at, port);
+    *at = '\0';
+    return slice_of(p, (size_t)(at - p));
+}
 
 static const slice unix_prefix = SLICE("unix:");
 

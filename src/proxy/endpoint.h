@@ -27,6 +27,9 @@ struct endpoint {
  */
 int endpoint_parse(slice text, uint16_t port, struct endpoint *out, const char **why);
 
+/* "HOST:PORT", in the arena. A NULL pointer when out of memory. */
+slice endpoint_text(struct arena *a, slice host, uint16_t port);
+
 /*
  * What follows "http://": the endpoint, and the URI part behind it (from '/' or '?'; for unix sockets behind the second
  * ':'). Empty `uri`: none.

@@ -89,13 +89,13 @@ static enum verdict own_request(struct exchange *x, const struct forward_conf *c
 static int names_of(struct exchange *x, const struct endpoint *e)
 {
     struct proxy_exchange *px = x->proxy;
-    px->port = arena_printf(&x->arena, "%u", e->port);
+    px->port = e->port_text;
     px->host = e->port == 80 && !px->tunnel ? e->host : e->text;
     if (px->tunnel)
         px->target = e->text;
     else if (target_make(x, false, SLICE_NONE, SLICE_NONE, &px->target) != OK)
         return ERR_NOMEM;
-    return px->port.p ? OK : ERR_NOMEM;
+    return OK;
 }
 
 static enum verdict choose_way(struct exchange *x, const struct endpoint *e)
@@ -169,7 +169,7 @@ static enum verdict forward_select(struct exchange *x, const void *conf)
     bool connect = x->req.form == TARGET_AUTHORITY;
     if (!connect && x->req.form != TARGET_ABSOLUTE)
         return own_request(x, c);
-    slice text = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(x->req.host), x->req.port ? x->req.port : 80u);
+    slice text = endpoint_text(&x->arena, x->req.host, x->req.port ? x->req.port : 80);
     if (!text.p || proxy_begin(x, pc) != OK)
         return fail(x, 500);
     if (endpoint_parse(text, 80, &e, &why) != OK || e.is_unix)

@@ -68,7 +68,8 @@ int forward_begin(struct exchange *x, const struct forward_conf *c, const struct
     x->proxy->forward = f;
     const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
     if (r->form != TARGET_ABSOLUTE) {
-        f->url = arena_printf(&x->arena, "%s%.*s%s:%u", open, SLICE_FMT(f->host), close, e->port);
+        f->url = v6 ? arena_printf(&x->arena, "[%.*s]:%u", SLICE_FMT(f->host), e->port)
+                    : endpoint_text(&x->arena, f->host, e->port);
         f->plain_url = f->url;
         return f->url.p ? OK : ERR_NOMEM;
     }

@@ -217,7 +217,7 @@ enum verdict proxy_choose(struct exchange *x, bool client_chosen, const struct e
     const struct resolver_level *r = exchange_conf(x, &resolver_feature);
     const struct upstream *u = px->foreign ? NULL : upstream_find(x->gen->gen, e->text);
     if (!(u && !(u->implicit && client_chosen)) && !e->literal && !client_chosen) {
-        slice key = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(e->host), e->port);
+        slice key = endpoint_text(&x->arena, e->host, e->port);
         u = key.p ? upstream_find(x->gen->gen, key) : NULL;
         if (u && !u->implicit)
             u = NULL;

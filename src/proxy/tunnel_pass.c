@@ -49,7 +49,7 @@ static int target_of(struct exchange *x, const struct tunnel_conf *c, slice *out
     *chosen = !t->source.n || template_client(t);
     if (t->source.n)
         return exchange_eval(x, t, out);
-    *out = arena_printf(&x->arena, "%.*s:%u", SLICE_FMT(x->req.host), x->req.port);
+    *out = endpoint_text(&x->arena, x->req.host, x->req.port);
     return out->p ? OK : ERR_NOMEM;
 }
 
