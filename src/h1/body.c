@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "h1/conn.h"
 
@@ -163,6 +164,10 @@ static enum h1_pump read_more(struct h1_conn *c, size_t want)
         return read_direct(c, want);
     if (b->kind == H1_BODY_LENGTH && want > b->left)
         want = (size_t)b->left + OVERREAD;
+    if (unlikely(c->lost)) {
+        errno = c->lost;
+        return H1_PUMP_ERROR;
+    }
     ssize_t n = h1_conn_read(c, not_far_ahead(b, want));
     if (n > 0)
         return H1_PUMP_WAIT;
@@ -176,6 +181,19 @@ static enum h1_pump read_more(struct h1_conn *c, size_t want)
            : n == ERR_CLOSED ? H1_PUMP_CLOSED
            : n == ERR_NOMEM  ? H1_PUMP_NOMEM
                              : H1_PUMP_ERROR;
+}
+
+/*
+ * The peer has ended its side, and these may be its last bytes. When it is known that they are, they and the end go on
+ * together: one segment less for a connection that serves one request, or one tunnel.
+ */
+static void look_behind(struct h1_conn *c)
+{
+    ssize_t n = h1_conn_read(c, H1_HEAD_READ);
+    if (n == ERR_CLOSED && !c->cut)
+        c->body.done = true;
+    else if (n == ERR_SYS)
+        c->lost = (uint8_t)errno;
 }
 
 enum h1_pump h1_body_pump(struct h1_conn *c)
@@ -200,6 +218,8 @@ enum h1_pump h1_body_pump(struct h1_conn *c)
                 return r;
             }
         }
+        if (unlikely(c->hup) && c->body.kind == H1_BODY_CLOSE && c->in_n < want && c->readable && !c->lost)
+            look_behind(c);
         r = offer_input(c);
         if (r != H1_PUMP_WAIT)
             return r;

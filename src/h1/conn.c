@@ -103,6 +103,7 @@ ssize_t h1_conn_recv(struct h1_conn *c, char *dst, size_t want)
 
 void h1_conn_end_write(struct h1_conn *c)
 {
+    c->held = false;
     if (unlikely(c->tr))
         c->tr->ops->end_write(c->tr);
     else

@@ -76,6 +76,7 @@ struct h1_conn {
     bool cut;      /* a write has met the peer's reset: the end of what can be read is no end of a body */
     bool hup;      /* the peer's FIN (or worse) was seen: a short read is no end */
     bool abort;    /* what was cut must not end well: no end is told by the transport */
+    uint8_t lost;  /* errno of a read that must not be told before the bytes that came before it are passed on */
     bool held;     /* the kernel holds the end of the last message back, for the FIN to go with it */
     struct h1_body body;
     struct h1_out out;

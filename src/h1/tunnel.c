@@ -37,6 +37,7 @@ static void begin_bytes(struct h1_conn *c, slice head)
     h1_body_begin(&c->body, H1_BODY_CLOSE, 0, 0);
     h1_out_begin(&c->out, head, H1_FRAME_CLOSE, 0);
     c->out.bytes = sent;
+    c->out.closes = true; /* this side, at the end of what is written */
     c->end.out->ready = true;
     c->end.out->splices = !c->tr;
 }
