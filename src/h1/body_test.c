@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -33,7 +34,8 @@ struct source {
 struct sink {
     struct strb got;
     size_t takes;
-    bool once; /* after the first kick: nothing */
+    bool once;        /* after the first kick: nothing */
+    int kicks, ended; /* of these, with bytes and the end behind them */
 };
 
 static struct worker w;
@@ -83,6 +85,8 @@ static void take(size_t most)
 
 static void kick_out(struct end *e)
 {
+    sink.kicks++;
+    sink.ended += x->req_pipe.queued && x->req_pipe.state == PIPE_EOF;
     take(sink.takes);
     if (sink.once)
         sink.takes = 0;
@@ -127,6 +131,7 @@ static void begin(slice text, enum h1_body_kind kind, uint64_t length, uint64_t 
     sink.got.n = 0;
     sink.takes = takes;
     sink.once = false;
+    sink.kicks = sink.ended = 0;
     arena_init(&x->arena, NULL, 0, 1024, 0);
     pipe_init(&x->req_pipe, &w.loop, &w.budget, CAPACITY);
     h1_conn_init(&conn, &w, -1, &producer_ops, no_io, no_timer, no_timer);
@@ -232,6 +237,60 @@ static void test_every_split(void **state)
             }
         }
     }
+}
+
+/* The kernel has told of the FIN: the last bytes and the end are one push, however much came before. */
+static void test_end_is_known(void **state)
+{
+    static char much[3 * CAPACITY];
+    memset(much, 'x', sizeof(much));
+    for (size_t n = 1; n <= sizeof(much); n++) {
+        begin(slice_of(much, n), H1_BODY_CLOSE, 0, 0, SIZE_MAX);
+        conn.hup = true;
+        assert_int_equal(pump(), H1_PUMP_DONE);
+        assert_int_equal(sink.kicks, 1);
+        assert_int_equal(sink.ended, 1);
+        body_is(slice_of(much, n), SLICE(""));
+        end();
+    }
+    /* not told, or bytes that come between: the end comes by itself */
+    begin(slice_of(much, 9), H1_BODY_CLOSE, 0, 0, SIZE_MAX);
+    assert_int_equal(pump(), H1_PUMP_DONE);
+    assert_int_equal(sink.ended, 0);
+    body_is(slice_of(much, 9), SLICE(""));
+    end();
+    begin(slice_of(much, 9), H1_BODY_CLOSE, 0, 0, SIZE_MAX);
+    conn.hup = true;
+    src.stops[src.nstops++] = 4;
+    assert_int_equal(pump(), H1_PUMP_DONE);
+    assert_int_equal(sink.ended, 1);
+    body_is(slice_of(much, 9), SLICE(""));
+    end();
+    /* a consumer that takes little, or nothing yet */
+    for (size_t takes = 0; takes < 3; takes++) {
+        begin(slice_of(much, sizeof(much)), H1_BODY_CLOSE, 0, 0, takes);
+        conn.hup = true;
+        assert_int_equal(pump(), H1_PUMP_DONE);
+        body_is(slice_of(much, sizeof(much)), SLICE(""));
+        end();
+    }
+}
+
+/* A reset behind the bytes is told once they are passed on, with its own error, and is no end. */
+static void test_reset_is_behind(void **state)
+{
+    begin(SLICE("abc"), H1_BODY_CLOSE, 0, 0, SIZE_MAX);
+    conn.hup = true;
+    src.end = ECONNRESET;
+    assert_int_equal(h1_body_pump(&conn), H1_PUMP_ERROR);
+    assert_int_equal(errno, ECONNRESET);
+    assert_int_equal(sink.kicks, 1);
+    assert_true(slice_eq(strb_slice(&sink.got), SLICE("abc")));
+    assert_int_equal(x->req_pipe.state, PIPE_OPEN);
+    src.end = 0; /* the kernel tells an error once */
+    assert_int_equal(h1_body_pump(&conn), H1_PUMP_ERROR);
+    assert_int_equal(x->req_pipe.state, PIPE_OPEN);
+    end();
 }
 
 /* Bytes that were read with the head come first. */
@@ -459,10 +518,13 @@ static void test_yield(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_split), cmocka_unit_test(test_already_there), cmocka_unit_test(test_trailers),
-        cmocka_unit_test(test_many_chunks), cmocka_unit_test(test_drops),         cmocka_unit_test(test_no_places),
-        cmocka_unit_test(test_broken),      cmocka_unit_test(test_limit),         cmocka_unit_test(test_nobody_ready),
-        cmocka_unit_test(test_full),        cmocka_unit_test(test_yield),
+        cmocka_unit_test(test_every_split),     cmocka_unit_test(test_already_there),
+        cmocka_unit_test(test_trailers),        cmocka_unit_test(test_many_chunks),
+        cmocka_unit_test(test_drops),           cmocka_unit_test(test_no_places),
+        cmocka_unit_test(test_broken),          cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_nobody_ready),    cmocka_unit_test(test_full),
+        cmocka_unit_test(test_yield),           cmocka_unit_test(test_end_is_known),
+        cmocka_unit_test(test_reset_is_behind),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
