@@ -11,8 +11,6 @@
 #include "forward/filter.h"
 #include "forward/filter_read.h"
 
-enum { TRIES = 3 };
-
 /* Keyed digests under the process's random key: nobody who writes a list can make two of them meet. */
 struct content {
     uint64_t digest, bytes;
@@ -97,30 +95,28 @@ static int read_all(struct reading *r, filter_files_fn read, void *files, struct
 
 static int keep(const struct content *c, int fd, struct filter_held **out)
 {
-    struct filter_held *h = find(c);
-    if (h) {
-        close(fd); /* they were changed to what is there */
-    } else {
-        h = malloc(sizeof(*h));
-        if (!h) {
-            close(fd);
-            return ERR_NOMEM;
-        }
-        *h = (struct filter_held){ .fd = fd, .content = *c, .refs = 1, .next = all };
-        all = h;
+    struct filter_held *h = malloc(sizeof(*h));
+    if (!h) {
+        close(fd);
+        return ERR_NOMEM;
     }
+    *h = (struct filter_held){ .fd = fd, .content = *c, .refs = 1, .next = all };
+    all = h;
     *out = h;
     return OK;
 }
 
-static int compile(filter_files_fn read, void *files, uint64_t names, struct filter_held **out)
+/* ERR_AGAIN: the second reading was not of what the first one saw (a file was written to, or can be read but once). */
+static int compile(filter_files_fn read, void *files, const struct reading *first, struct filter_held **out)
 {
     struct domain_build build;
     struct reading r;
-    int fd, rc = names > UINT32_MAX ? ERR_LIMIT : domain_build_begin(&build, (uint32_t)names);
+    int fd, rc = first->names > UINT32_MAX ? ERR_LIMIT : domain_build_begin(&build, (uint32_t)first->names);
     if (rc != OK)
         return rc;
     rc = read_all(&r, read, files, &build);
+    if (rc == OK && !same(&r.content, &first->content))
+        rc = ERR_AGAIN;
     if (rc != OK) {
         domain_build_drop(&build);
         return rc;
@@ -132,20 +128,15 @@ static int compile(filter_files_fn read, void *files, uint64_t names, struct fil
 
 int filter_store_get(filter_files_fn read, void *files, struct filter_held **out)
 {
-    int rc = ERR_AGAIN;
-    for (int i = 0; i < TRIES && rc == ERR_AGAIN; i++) {
-        struct reading r;
-        rc = read_all(&r, read, files, NULL);
-        if (rc != OK)
-            return rc;
-        struct filter_held *h = find(&r.content);
-        if (h) {
-            *out = h;
-            return OK;
-        }
-        rc = compile(read, files, r.names, out);
-    }
-    return rc;
+    struct reading first;
+    int rc = read_all(&first, read, files, NULL);
+    if (rc != OK)
+        return rc;
+    struct filter_held *h = find(&first.content);
+    if (!h)
+        return compile(read, files, &first, out);
+    *out = h;
+    return OK;
 }
 
 void filter_store_drop(struct filter_held *h)
