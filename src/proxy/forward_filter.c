@@ -222,13 +222,15 @@ static int load(struct conf_ctx *cf, const struct conf_node *node, struct opened
         return bundle_closed(cf->bundle) ? ERR_NOTFOUND : ERR_NOMEM;
     if (e->nfds)
         return open_table(cf, o, e);
-    int rc = all_paths(&p);
+    int fd = -1, rc = all_paths(&p);
     e->fds = rc == OK ? malloc(sizeof(*e->fds)) : NULL;
     if (rc == OK)
-        rc = e->fds ? compile(cf, &p, o->named.name, e->fds) : ERR_NOMEM;
-    e->nfds = rc == OK;
-    if (rc == OK)
+        rc = e->fds ? compile(cf, &p, o->named.name, &fd) : ERR_NOMEM;
+    if (rc == OK) {
+        e->fds[0] = fd;
+        e->nfds = 1;
         rc = open_table(cf, o, e);
+    }
     if (rc == OK)
         warn_of_lines(cf, &p, &o->named);
     free(p.v);
