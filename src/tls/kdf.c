@@ -436,7 +436,7 @@ static bool agrees(void)
     return true;
 }
 
-static bool serves; /* from the first query on, for as long as the process lives */
+static OSSL_PROVIDER *serving; /* from the first query on, for as long as the process lives */
 
 static void enrol(void)
 {
@@ -444,8 +444,9 @@ static void enrol(void)
     ERR_set_mark(); /* what is not to be had is no error of whoever comes next */
     if (OSSL_PROVIDER_add_builtin(NULL, "hinge", begin))
         p = OSSL_PROVIDER_try_load(NULL, "hinge", 1);
-    serves = p && agrees();
-    if (p && !serves)
+    if (p && agrees())
+        serving = p;
+    else if (p)
         OSSL_PROVIDER_unload(p);
     ERR_pop_to_mark();
 }
@@ -454,5 +455,5 @@ const char *tls_kdf_query(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, enrol);
-    return serves ? "?provider=hinge" : NULL;
+    return serving ? "?provider=hinge" : NULL;
 }
