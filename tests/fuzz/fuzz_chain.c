@@ -1,5 +1,5 @@
 /*
- * What parents may answer: anything, in any pieces, at any time, in the world of fuzz_exchange.c.
+ * What parents may answer: anything, in any pieces, at any time, in the world of exchange_world.h.
  *
  * The first byte chooses a way (a port of the target names it) and whether the client asks for a tunnel or by GET; the
  * rest are steps: bytes of the parent's out of the input or out of what a good one would say, early bytes of the

@@ -1,6 +1,6 @@
 /*
  * SOCKS clients of a forward block: handshakes in any pieces, bytes that are no handshake, and then anything that two
- * sides of a tunnel can do to each other, in the world of fuzz_tunnel.c.
+ * sides of a tunnel can do to each other, in the world of exchange_world.h.
  *
  * An orderly client says a whole handshake for a target whose port is its number, in pieces or at once, with the
  * beginning of a stream behind it that follows from its number; a target answers with a stream that does, too. What

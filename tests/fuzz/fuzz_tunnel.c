@@ -1,6 +1,6 @@
 /*
  * Tunnels: clients that ask to switch protocols, backends that do, and then anything that two sides of a connection can
- * do to each other, in the world of fuzz_exchange.c.
+ * do to each other, in the world of exchange_world.h.
  *
  * Each client sends one request that asks for an upgrade and then a stream of bytes that follows from its number, some
  * of it before the answer. Each backend answers by 101 and then sends a stream that follows from the number of the
