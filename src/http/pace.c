@@ -124,7 +124,7 @@ static enum transform_result shared_step(struct transform *t, struct pipe *in, s
 
 int pace_shared(struct exchange *x, struct pace_share *s)
 {
-    if (exchange_is_tunnel(x) || has_one(x, TRANSFORM_SHARE))
+    if (has_one(x, TRANSFORM_SHARE))
         return OK;
     struct pace *p = pace_new(x, TRANSFORM_SHARE, shared_step, s->rate);
     if (!p)

@@ -32,7 +32,8 @@ struct pace_share {
     void (*give)(struct pace_share *s, uint64_t n);
 };
 
-/* The response body passes at TRANSFORM_SHARE as the share allows; a tunnel is never limited. OK or ERR_NOMEM. */
+/* The response body, or what a tunnel carries to the client, passes at TRANSFORM_SHARE as the share allows. OK or
+ * ERR_NOMEM. */
 int pace_shared(struct exchange *x, struct pace_share *s);
 
 /* limit_rate at TRANSFORM_PACE, behind what limit_rate_after says at the location. OK or ERR_NOMEM. */

@@ -430,8 +430,8 @@ static const struct directive directives[] = {
         "all have been taken."),
     LINE(
         "user_limit_rate", "SIZE | off",
-        "How many bytes a second of answers all requests of one user get together; a second's share goes at once. What "
-        "is inside of tunnels is not slowed. limit_rate holds for each answer besides."),
+        "How many bytes a second go to all requests and tunnels of one user together; a second's share goes at once. What "
+        "the user sends, and datagrams, are not slowed. limit_rate holds for each answer besides."),
     { .name = "user_by",
       .contexts = CONF_FORWARD,
       .min_args = 1,

@@ -8,6 +8,7 @@ import time
 import pytest
 from tools import socks
 from tools.backend import serve
+from tools.h2 import H2
 from tools.raw import Client
 from tools.times import wait_until
 from tools.wire import Ended, answer, lines
@@ -298,3 +299,46 @@ def test_rates_by_user(hinge, origin):
     h.start()
     at = f"http://127.0.0.1:{origin.port}/1000"
     assert [h.ask(get(at, who))["X-Rate"] for who in (ANN, BOB)] == ["2m", "0"]
+
+
+@pytest.mark.parametrize("way", ["connect", "socks", "upgrade"])
+def test_tunnels_are_slowed_too(hinge, backend, way):
+    """400 kB at 200 kB a second, the first second's share at once, and the whole of it up to an end in order."""
+    body = bytes(range(256)) * 1600
+
+    def script(conn):
+        req = conn.request()
+        if way == "upgrade":
+            conn.send(b"HTTP/1.1 101 Yes\r\nUpgrade: foo\r\nConnection: upgrade\r\n\r\n")
+        assert req
+        conn.send(body)
+    to = backend(script)
+    h = proxy(hinge, "user_limit_rate 200k; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;", workers=2)
+    with h.connect() as c:
+        if way == "upgrade":
+            c.send(lines(f"GET http://127.0.0.1:{to.port}/ HTTP/1.1", f"Host: 127.0.0.1:{to.port}", "Connection: upgrade", "Upgrade: foo"))
+            while c.reader.line():
+                pass
+        elif way == "connect":
+            assert c.ask(lines(f"CONNECT 127.0.0.1:{to.port} HTTP/1.1", "Host: x"), method="CONNECT").status == 200
+        else:
+            assert socks.ask(c, 5, "127.0.0.1", to.port) == socks.DONE
+        since = time.monotonic()
+        if way != "upgrade":
+            c.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = c.all_bytes()
+        assert got == body and time.monotonic() - since > 0.9
+
+
+def test_tunnels_of_http2_are_slowed_too(hinge, backend):
+    def script(conn):
+        conn.request()
+        conn.send(b"x" * 409600)
+    to = backend(script)
+    h = hinge.http(f"forward {{ listen %%port%%; http2 on; {OUT} user_limit_rate 200k; }}")
+    with H2(h.address, window=1 << 20) as c:
+        c.window(0, 1 << 20)
+        s = c.headers([(":method", "CONNECT"), (":authority", f"127.0.0.1:{to.port}")], end=False)
+        since = time.monotonic()
+        c.data(s, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", end=False)
+        assert len(c.answer(s).body) == 409600 and time.monotonic() - since > 0.9
