@@ -312,6 +312,18 @@ static void take_priority_update(struct h2_conn *c, const struct h2_event *e)
     }
 }
 
+/* It means nothing (RFC 9113 §5.3.2); only its form is looked at. RST_STREAM must not be sent for an idle stream (§6.4). */
+static void take_priority(struct h2_conn *c, const struct h2_event *e)
+{
+    bool loop = !e->soft && (h2_u32(e->run.p) & H2_STREAM_MAX) == e->stream;
+    enum h2_error error = e->soft ? e->soft : loop ? H2_PROTOCOL_ERROR : H2_NO_ERROR;
+    struct h2_stream *s = error ? h2_stream_find(c, e->stream) : NULL;
+    if (error && !s && h2_conn_idle(c, e->stream))
+        h2_conn_error(c, error, "a broken PRIORITY for an idle stream");
+    else if (error)
+        h2_stream_fault(c, s, e->stream, error);
+}
+
 static void take_gathered(struct h2_conn *c, const struct h2_event *e)
 {
     /* A large increment needs no token: what it allows runs out by itself (the window overflows). */
@@ -339,8 +351,7 @@ static void take_gathered(struct h2_conn *c, const struct h2_event *e)
         take_reset(c, e);
         return;
     case H2_PRIORITY:
-        if (e->soft || (h2_u32(e->run.p) & H2_STREAM_MAX) == e->stream)
-            h2_stream_fault(c, h2_stream_find(c, e->stream), e->stream, e->soft ? e->soft : H2_PROTOCOL_ERROR);
+        take_priority(c, e);
         return;
     case H2_PRIORITY_UPDATE:
         take_priority_update(c, e);

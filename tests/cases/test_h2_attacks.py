@@ -77,6 +77,17 @@ class TestResets:
             assert all(a.reset is not None for s, a in list(c.answers.items())[:10])
         still_serves(h)
 
+    @pytest.mark.parametrize("payload, code", [(b"1234", h2.FRAME_SIZE_ERROR), (struct.pack(">IB", 5, 1), h2.PROTOCOL_ERROR)])
+    def test_a_broken_priority_of_an_idle_stream(self, site, payload, code):
+        """RST_STREAM must not be sent for a stream that nobody has opened (RFC 9113 6.4): the connection ends."""
+        h = site()
+        with H2(h.address) as c:
+            assert c.get("/local").status == 200
+            c.frame(h2.PRIORITY, 0, 5, payload)
+            assert c.end() == code
+            assert not [f for f in c.frames if f.kind == h2.RST_STREAM]
+        still_serves(h)
+
     def test_refused_streams_count(self, site):
         h = site(server="http2_max_concurrent_streams 2; http2_max_resets 5;", script=hang)
         with H2(h.address) as c:
