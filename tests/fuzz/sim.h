@@ -304,6 +304,31 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
     return n;
 }
 
+/* Between a socket of ours and a pipe of the kernel's, which is a real one. */
+ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t n, unsigned flags)
+{
+    static char bytes[1 << 16];
+    struct sim_sock *from = sim_of(in), *to = sim_of(out);
+    if (!from && !to)
+        return syscall(SYS_splice, in, in_at, out, out_at, n, flags);
+    CHECK(!from != !to && n, "a splice between sockets, or of nothing");
+    n = n < sizeof(bytes) ? n : sizeof(bytes);
+    if (from) {
+        ssize_t there = recv(in, bytes, n, MSG_PEEK);
+        if (there <= 0)
+            return there;
+        ssize_t put = write(out, bytes, (size_t)there);
+        return put > 0 ? recv(in, bytes, (size_t)put, 0) : put;
+    }
+    ssize_t room = sim_may_write(to, n);
+    if (room <= 0)
+        return room;
+    ssize_t got = read(in, bytes, (size_t)room);
+    if (got > 0)
+        sim_write(to, slice_of(bytes, (size_t)got));
+    return got;
+}
+
 ssize_t send(int fd, const void *p, size_t n, int flags)
 {
     struct iovec v = { (void *)p, n };
