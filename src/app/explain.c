@@ -53,6 +53,7 @@ static const struct end_ops front_ops = {
     .kick_out = front_nothing,
     .kick_in = front_nothing,
     .stop_in = front_nothing,
+    .switch_protocol = front_head,
     .reset = end_detach,
     .finish = end_detach,
 };

@@ -111,6 +111,17 @@ static void say_peers(const struct peer_set *set, const char *kind)
     }
 }
 
+/* The head, composed for a backend that nobody connects to; like every one by HTTP/1.1 it could switch protocols. */
+static int build_head(struct exchange *x, const struct peer *peer)
+{
+    struct end back;
+    end_init(&back, x->front->ops);
+    end_attach_back(&back, x);
+    int rc = origin_build(x, peer);
+    end_detach(&back);
+    return rc;
+}
+
 static void say_head(const struct exchange *x)
 {
     const struct origin_head *o = &x->origin;
@@ -150,7 +161,7 @@ void explain_origin(struct exchange *x)
     }
     if (p->tunnel)
         explain_sayf("answers", NULL, "200 as soon as the connection is made, and passes bytes from then on");
-    else if (origin_build(x, peer) == OK)
+    else if (build_head(x, peer) == OK)
         say_head(x);
     else
         explain_sayf("answers", NULL, "500: the request for the upstream cannot be composed");

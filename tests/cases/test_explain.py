@@ -301,3 +301,21 @@ def test_a_user_of_a_server(hinge):
     assert "X-User: tom\n" in h.explain("--user", "tom", "/", check=0).stdout
     out = h.explain("--user", "tom:s", "/", check=0).stdout
     assert "X-User: tom\n" in out and "Authorization: Basic dG9tOnM=\n" in out
+
+
+def test_a_request_to_switch_protocols(hinge):
+    """What the client asks for and the configuration names, as it would be sent; nothing for a request that does not ask."""
+    h = hinge.prepare("""events { } http { server { listen %%port%%;
+        location / { proxy_pass http://127.0.0.1:9; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } } }""")
+    url = f"http://{h.expand('%%port%%')}/"
+    told = h.explain("-H", "Connection: upgrade", "-H", "Upgrade: websocket", url, check=0).stdout.partition("\nsends ")[2]
+    assert "Upgrade: websocket" in told
+    assert "Upgrade" not in h.explain("-H", "Upgrade: websocket", url, check=0).stdout.partition("\nsends ")[2]
+
+
+def test_a_body_of_our_own(hinge):
+    """proxy_set_body needs a backend to send it to, and there is none."""
+    h = hinge.prepare("""events { } http { server { listen %%port%%; location / { proxy_pass http://127.0.0.1:9; proxy_set_body "$uri"; } } }""")
+    for method in ("GET", "POST"):
+        told = h.explain("-H", "Content-Length: 5", method, f"http://{h.expand('%%port%%')}/a", check=0).stdout
+        assert f"sends      {method} /a HTTP/1.1" in told and '$uri = "/a"' in told
