@@ -28,6 +28,7 @@ help:
 	@echo 'make style        layers, sizes, forbidden functions'
 	@echo 'make docs         docs/directives.md and the table in docs/from-nginx.md from the directive tables'
 	@echo 'make install      binary, man page, systemd unit, default configuration (DESTDIR, prefix, sysconfdir, unitdir)'
+	@echo 'make uninstall    takes them away again; the configuration stays'
 	@echo 'make clean        removes the build trees'
 
 run:

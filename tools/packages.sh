@@ -1,15 +1,16 @@
 #!/bin/sh
 # packages.sh - the Debian packages that hinge's scripts need, and how they get installed.
 #
-#   tools/packages.sh build|test|bench|lint...
+#   tools/packages.sh build|try|test|bench|lint...
 #
 # This is the one list: `run`, `test` and the Makefile all come here. Only what is missing is installed, as root or by
 # sudo; when everything is there nothing is touched, not even the package index. On a system without dpkg it says what
 # is needed and leaves the rest to the build, which names what it does not find.
 set -eu
 
-build="gcc libc6-dev libcrypt-dev meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev
+build="gcc libc6-dev libcrypt-dev make meson ninja-build pkg-config libpcre2-dev zlib1g-dev libisal-dev libssl-dev
  libc-ares-dev libnghttp2-dev"
+try="ca-certificates curl"
 test="chromium clang libclang-rt-14-dev llvm libcmocka-dev curl git nginx-core openssl
  dante-server dnsmasq-base haproxy iproute2 microsocks netcat-openbsd nghttp2-client nghttp2-server npm openssh-client
  openssh-server python3 python3-h2 python3-httpx python3-pytest python3-pytest-timeout python3-pytest-xdist
@@ -33,11 +34,12 @@ wanted=""
 for set in "$@"; do
     case $set in
     build) wanted="$wanted $build" ;;
+    try) wanted="$wanted $try" ;;
     test) wanted="$wanted $build $test" ;;
     bench) wanted="$wanted $build $bench" ;;
     lint) wanted="$wanted $build $lint libcmocka-dev clang" ;;
     *)
-        echo "usage: packages.sh build|test|bench|lint..." >&2
+        echo "usage: packages.sh build|try|test|bench|lint..." >&2
         exit 2
         ;;
     esac
