@@ -236,6 +236,14 @@ static int choose_user(struct program *p, struct generation *g)
     return rc;
 }
 
+/* Names on the command line are relative to the prefix, as nginx's are; who has the file before him is told. */
+static void say_where(struct program *p)
+{
+    const char *name = p->cli.conf;
+    if (p->on_stderr && name && name[0] != '/' && access(p->conf, F_OK) < 0 && access(name, F_OK) == 0)
+        program_say(p, LEVEL_WARN, "for the \"%s\" of this directory add -p ./, or give its whole path", name);
+}
+
 /* NULL after saying why; the bundle is the caller's then. */
 static struct generation *compile(struct program *p, struct bundle *b, struct arena *messages)
 {
@@ -247,6 +255,8 @@ static struct generation *compile(struct program *p, struct bundle *b, struct ar
     if (rc == OK)
         rc = generation_compile(&p->schema, b, &diag, &g);
     say_all(p, &diag);
+    if (!g)
+        say_where(p);
     if (rc < 0 && !diag.errors)
         program_say(p, LEVEL_EMERG, "the configuration could not be read: %s", err_name(rc));
     return g;

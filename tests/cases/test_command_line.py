@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from tools.server import BINARY, HTTP
-from tools.times import wait_until
+from tools.times import PATIENCE, wait_until
 
 GOOD = HTTP.replace("%%inside%%", "server { listen %%port%%; return 200 ok; }")
 
@@ -207,6 +207,18 @@ def test_an_empty_file_or_none_is_an_error_of_its_own(hinge):
     h = hinge.prepare("")
     (h.dir / "nginx.conf").unlink()
     assert re.search(r'\[emerg\] .*open\(\) "\S+/nginx\.conf" failed \(2: No such file or directory\)', h.run("-t", check=1).stderr)
+
+
+def test_a_file_of_this_directory_that_is_not_in_the_prefix(tmp_path):
+    """Names are relative to the prefix, as nginx's are; who has the file before him is told how to say so."""
+    (tmp_path / "mine.conf").write_text("events { }\n")
+
+    def test(*args):
+        return subprocess.run([BINARY, "-t", *args], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    told = test("-p", "/nonexistent", "-c", "mine.conf")
+    assert told.returncode == 1 and 'for the "mine.conf" of this directory add -p ./, or give its whole path' in told.stderr
+    assert test("-p", "./", "-c", "mine.conf", "-e", "stderr").returncode == test("-c", tmp_path / "mine.conf", "-e", "stderr").returncode == 0
+    assert "this directory" not in test("-p", "/nonexistent", "-c", "other.conf").stderr
 
 
 def test_capital_t_prints_every_file_once(hinge):
