@@ -374,9 +374,9 @@ static void test_escape(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_authority), cmocka_unit_test(test_bad_authority), cmocka_unit_test(test_hide_password), cmocka_unit_test(test_host_normal),
-        cmocka_unit_test(test_paths),     cmocka_unit_test(test_bad_paths),     cmocka_unit_test(test_path_memory),
-        cmocka_unit_test(test_escape),
+        cmocka_unit_test(test_authority),   cmocka_unit_test(test_bad_authority), cmocka_unit_test(test_hide_password),
+        cmocka_unit_test(test_host_normal), cmocka_unit_test(test_paths),         cmocka_unit_test(test_bad_paths),
+        cmocka_unit_test(test_path_memory), cmocka_unit_test(test_escape),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
 }

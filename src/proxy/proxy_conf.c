@@ -339,10 +339,11 @@ static const struct directive directives[] = {
       AT(idle_ping),
       .def = "0",
       .usage = "proxy_http2_idle_ping TIME;",
-      .doc = "An idle connection to a backend over HTTP/2 on which nothing has come for that long is sent a PING, and is "
-             "closed when nothing comes for as long again. Until it has answered, requests take another connection: "
-             "so a backend or a path that has silently gone is found before a request is put on it. While requests are "
-             "under way no PING is sent; proxy_read_timeout looks after them. 0: no PING is sent." },
+      .doc =
+          "An idle connection to a backend over HTTP/2 on which nothing has come for that long is sent a PING, and is "
+          "closed when nothing comes for as long again. Until it has answered, requests take another connection: "
+          "so a backend or a path that has silently gone is found before a request is put on it. While requests are "
+          "under way no PING is sent; proxy_read_timeout looks after them. 0: no PING is sent." },
     { .name = "proxy_method",
       .contexts = EVERYWHERE,
       ONE,

@@ -74,10 +74,12 @@ class TestOfNobody:
     def test_a_tor_that_takes_its_time(self, hinge, tmp_path, names):
         """It would answer after a minute; hinge has told the client before."""
         tor = Tor(tmp_path / "slow", patience=60)
-        h = proxy(hinge, f"socks5://127.0.0.1:{tor.socks}", f"resolver {names}; proxy_connect_timeout 500ms;")
-        assert curl(h, "http://far.world/")[0] == 504
-        h.wait_log(r"hop 1 of 1, socks5://")
-        tor.close()
+        try:
+            h = proxy(hinge, f"socks5://127.0.0.1:{tor.socks}", f"resolver {names}; proxy_connect_timeout 500ms;")
+            assert curl(h, "http://far.world/")[0] == 504
+            h.wait_log(r"hop 1 of 1, socks5://")
+        finally:
+            tor.close()
         assert curl(h, "http://far.world/")[0] == 502, "and when nobody is there"
         assert names.asked == []
 
@@ -96,7 +98,7 @@ class TestOfNobody:
 
     def test_the_system_is_not_asked_either(self, hinge, backend, tmp_path):
         """On a host whose /etc/resolv.conf names a server that counts; a direct way asks it, the way by tor does not."""
-        net = Network()
+        net, tor = Network(), None
         try:
             host = net.host("proxy")
             with host.inside():
@@ -113,11 +115,12 @@ class TestOfNobody:
             assert asked.asked == []
             assert curl(h, f"http://near.world:{origin.port}/", at=host)[0] == 200
             assert asked.count("near.world") and {q.name for q in asked.asked} == {"near.world"}
-            tor.close()
             asked.close()
             hinge.finish()  # before its host goes
             hinge.started = []
         finally:
+            if tor:
+                tor.close()
             net.close()
 
 

@@ -90,7 +90,11 @@ class Tor:
         argv = ["tor", "--defaults-torrc", str(home / "none"), "-f", str(home / "torrc")]
         with open(home / "log", "wb") as log:
             self.process = subprocess.Popen(host.command(*argv) if host else argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.wait_log("Opened Socks listener connection|Opened OR listener connection")
+        try:
+            self.wait_log("Opened Socks listener connection|Opened OR listener connection")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def log(self):
