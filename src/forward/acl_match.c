@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "forward/acl.h"
+#include "net/guard.h"
 
 /* A client must not choose a subject on which a pattern gives up to pass a `deny`, nor to meet an `allow`. */
 static enum fwd_answer one_regex(const struct regex *re, slice subject)
@@ -100,15 +101,23 @@ static enum fwd_answer user(const struct fwd_acl *a, const struct fwd_request *r
     return FWD_NO;
 }
 
+/* An IPv6 address that carries an IPv4 one (NAT64, 6to4, ...) leads to that one too. */
+static bool leads_into(const struct fwd_acl *a, const struct addr *to)
+{
+    struct addr inner;
+    return addr_set_has(&a->addresses, &to->sa) ||
+           (to->sa.sa_family == AF_INET6 && guard_embedded(to, &inner) && addr_set_has(&a->addresses, &inner.sa));
+}
+
 static enum fwd_answer destination(const struct fwd_acl *a, const struct fwd_request *r)
 {
     struct addr literal;
     if (addr_parse_ip(r->host, 0, &literal) == OK)
-        return addr_set_has(&a->addresses, &literal.sa) ? FWD_YES : FWD_NO;
+        return leads_into(a, &literal) ? FWD_YES : FWD_NO;
     if (!r->resolved)
         return FWD_NEED_ADDRESSES;
     for (uint32_t i = 0; i < r->naddresses; i++) {
-        if (addr_set_has(&a->addresses, &r->addresses[i].sa))
+        if (leads_into(a, &r->addresses[i]))
             return FWD_YES;
     }
     return FWD_NO;

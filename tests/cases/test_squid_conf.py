@@ -183,6 +183,14 @@ def test_what_patterns_see_decoded_is_shown_as_it_came(hinge):
     assert (got.status, got["Location"]) == (302, "http://info.test/b%61d%20%22%09x?%3Cy%3E")
 
 
+@pytest.mark.parametrize("host", ["[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::ffff:127.0.0.1]", "[::127.0.0.1]"])
+def test_addresses_inside_of_addresses_are_destinations(hinge, host):
+    """A squid.conf has no guard but its own lines: what a gateway would translate must not pass "deny to_localhost"."""
+    h = squid(hinge, "http_access deny to_localhost\n" + ALLOW)
+    assert through(h, f"http://{host}:1/").status == 403
+    h.wait_log(r"is refused by http_access \S+ \(http_access deny to_localhost\)")
+
+
 def test_the_table_of_directives_is_that_of_the_code():
     done = subprocess.run([server.ROOT / "tools" / "squid_table.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
