@@ -192,6 +192,10 @@ static const slice names[] = {
     SLICE("Client-IP"),        SLICE("X-Client-IP"),        SLICE("X-Cluster-Client-IP"),
     SLICE("CF-Connecting-IP"), SLICE("CF-Connecting-IPv6"), SLICE("Fastly-Client-IP"),
     SLICE("X-Azure-ClientIP"), SLICE("X-Azure-SocketIP"),   SLICE("X-Envoy-External-Address"),
+    SLICE("X-Forwarded"),      SLICE("Forwarded-For"),      SLICE("Forwarded-For-IP"),
+    SLICE("X-Remote-IP"),      SLICE("X-Remote-Addr"),      SLICE("Remote-Addr"),
+    SLICE("X-Originating-IP"), SLICE("Proxy-Client-IP"),    SLICE("WL-Proxy-Client-IP"),
+    SLICE("X-ProxyUser-IP"),   SLICE("X-AppEngine-User-IP"),
 };
 
 /* Every name that begins so: -For, -Host, -Proto, -Port, -Server, -Prefix, -Ssl, ...; -Forwarded-For, -Host, -URL. */

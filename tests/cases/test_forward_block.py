@@ -160,6 +160,16 @@ def test_hiding(hinge, backend, level, has, hasnt):
     assert "9.9.9.9" not in str(got)
 
 
+@pytest.mark.parametrize("level", ["anonymous", "elite"])
+def test_no_field_of_a_proxy_before_tells_who_it_is(hinge, backend, level):
+    """Whatever name programs have given to the address of their client."""
+    names = ("X-Real-IP", "X-Forwarded", "x-forwarded_for", "Forwarded-For", "Forwarded-For-IP", "Client-IP", "X-Client-IP", "True-Client-IP", "Proxy-Client-IP", "WL-Proxy-Client-IP",
+             "X-Remote-IP", "X-Remote-Addr", "Remote-Addr", "X-Originating-IP", "X-ProxyUser-Ip", "X-Appengine-User-Ip", "X-Cluster-Client-Ip", "CF-Connecting-IP", "Fastly-Client-IP")
+    origin = backend()
+    got = through(proxy(hinge, f"hiding {level}; underscores_in_headers on;"), f"http://127.0.0.1:{origin.port}/", *[f"{n}: 9.9.9.9" for n in names])
+    assert got.status == 200 and "9.9.9.9" not in got.text, got.text
+
+
 def test_the_answer_is_the_targets(hinge, backend):
     def script(req):
         return answer(b"x", "Server: theirs", "X-Accel-Redirect: /proxy.pac", "Location: http://127.0.0.1/")
