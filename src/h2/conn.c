@@ -312,7 +312,8 @@ static void take_priority_update(struct h2_conn *c, const struct h2_event *e)
     }
 }
 
-/* It means nothing (RFC 9113 §5.3.2); only its form is looked at. RST_STREAM must not be sent for an idle stream (§6.4). */
+/* It means nothing (RFC 9113 §5.3.2); only its form is looked at. RST_STREAM must not be sent for an idle stream
+ * (§6.4). */
 static void take_priority(struct h2_conn *c, const struct h2_event *e)
 {
     bool loop = !e->soft && (h2_u32(e->run.p) & H2_STREAM_MAX) == e->stream;

@@ -188,13 +188,13 @@ void forwarded_walk(struct forwarded_walk *w, enum forwarded_form form, slice va
 /* ---- which fields ---- */
 
 static const slice names[] = {
-    SLICE("Forwarded"),        SLICE("X-Real-IP"),          SLICE("True-Client-IP"),
-    SLICE("Client-IP"),        SLICE("X-Client-IP"),        SLICE("X-Cluster-Client-IP"),
-    SLICE("CF-Connecting-IP"), SLICE("CF-Connecting-IPv6"), SLICE("Fastly-Client-IP"),
-    SLICE("X-Azure-ClientIP"), SLICE("X-Azure-SocketIP"),   SLICE("X-Envoy-External-Address"),
-    SLICE("X-Forwarded"),      SLICE("Forwarded-For"),      SLICE("Forwarded-For-IP"),
-    SLICE("X-Remote-IP"),      SLICE("X-Remote-Addr"),      SLICE("Remote-Addr"),
-    SLICE("X-Originating-IP"), SLICE("Proxy-Client-IP"),    SLICE("WL-Proxy-Client-IP"),
+    SLICE("Forwarded"),        SLICE("X-Real-IP"),           SLICE("True-Client-IP"),
+    SLICE("Client-IP"),        SLICE("X-Client-IP"),         SLICE("X-Cluster-Client-IP"),
+    SLICE("CF-Connecting-IP"), SLICE("CF-Connecting-IPv6"),  SLICE("Fastly-Client-IP"),
+    SLICE("X-Azure-ClientIP"), SLICE("X-Azure-SocketIP"),    SLICE("X-Envoy-External-Address"),
+    SLICE("X-Forwarded"),      SLICE("Forwarded-For"),       SLICE("Forwarded-For-IP"),
+    SLICE("X-Remote-IP"),      SLICE("X-Remote-Addr"),       SLICE("Remote-Addr"),
+    SLICE("X-Originating-IP"), SLICE("Proxy-Client-IP"),     SLICE("WL-Proxy-Client-IP"),
     SLICE("X-ProxyUser-IP"),   SLICE("X-AppEngine-User-IP"),
 };
 

@@ -428,10 +428,10 @@ static const struct directive directives[] = {
         "How many bytes may pass between one user and the proxy, both ways, in TIME (1d) from the first one on; then "
         "the answer is 429 with Retry-After. What runs is looked at every five seconds and at its end, and is cut when "
         "all have been taken."),
-    LINE(
-        "user_limit_rate", "SIZE | off",
-        "How many bytes a second go to all requests and tunnels of one user together; a second's share goes at once. What "
-        "the user sends, and datagrams, are not slowed. limit_rate holds for each answer besides."),
+    LINE("user_limit_rate", "SIZE | off",
+         "How many bytes a second go to all requests and tunnels of one user together; a second's share goes at once. "
+         "What "
+         "the user sends, and datagrams, are not slowed. limit_rate holds for each answer besides."),
     { .name = "user_by",
       .contexts = CONF_FORWARD,
       .min_args = 1,
