@@ -68,7 +68,7 @@ static void add_shutdown(struct strb *b, const struct conf_node *lines)
                : slice_istarts(n->args[1].text, SLICE("hour")) ? 3600
                                                                : 1;
     if (v <= 1u << 20)
-        strb_printf(b, "worker_shutdown_timeout %llus;\n", (unsigned long long)(v * unit));
+        strb_printf(b, "worker_shutdown_timeout %llus;\n", (unsigned long long)v * unit);
 }
 
 static void add_processes(struct strb *b, const struct conf_node *lines, bool own_paths)

@@ -190,12 +190,16 @@ static bool ignore(void *arg, slice name, slice value)
 void h2_client_block(struct h2_conn *c, struct h2_stream *s, uint32_t id, bool ends, slice block)
 {
     struct h2_limits limits = { .bytes = H2_ANSWER_BYTES, .fields = FIELDS_HARD };
-    bool wanted = s && s->end.x && !s->failed && !(s->end.x->events & X_BACK_FAILED);
-    struct answer a = { .x = wanted ? s->end.x : NULL, .most = wanted ? h2_client_limits_of(s)->head_max : 0 };
+    struct answer a = { 0 };
     size_t bytes = 0;
     if (!s && (!(id & 1) || h2_conn_idle(c, id))) {
         h2_conn_error(c, H2_PROTOCOL_ERROR, "HEADERS for an idle stream");
         return;
+    }
+    bool wanted = s && s->end.x && !s->failed && !(s->end.x->events & X_BACK_FAILED);
+    if (wanted) {
+        a.x = s->end.x;
+        a.most = h2_client_limits_of(s)->head_max;
     }
     if (wanted && s->head_done) {
         take_trailers(s, ends, block, &limits);
