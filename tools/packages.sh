@@ -20,7 +20,7 @@ lint="clang-format clang-tidy cppcheck"
 
 # Daemons that come along as test peers, as PACKAGE or PACKAGE:SERVICE. They must neither start at installation nor at
 # the next boot.
-daemons="dante-server:danted nginx haproxy squid tinyproxy tor microsocks openssh-server:ssh"
+daemons="dante-server:danted nginx-core:nginx haproxy squid tinyproxy tor microsocks openssh-server:ssh"
 
 # What people also have from elsewhere, as PACKAGE:PROGRAM: the package is not wanted where the program is there already
 # (a nodejs that is not Debian's brings its own npm, and the two refuse each other).
