@@ -211,6 +211,23 @@ int forward_decide(struct exchange *x)
     return rc == ERR_REFUSED ? refuse(x) : rc;
 }
 
+/* Rules that are asked once the target is connected to, or has answered. */
+static bool has_later_rules(const struct fwd_policy *p)
+{
+    return p->outgoing.n || p->http_reply_access.n || p->request_headers || p->reply_headers;
+}
+
+/* What the dial was told is its own; later rules get a copy. OK or ERR_NOMEM. */
+static int keep_addresses(struct exchange *x, struct forward_exchange *f)
+{
+    struct addr *copy = arena_new_n(&x->arena, struct addr, f->naddresses);
+    if (!copy)
+        return ERR_NOMEM;
+    memcpy(copy, f->addresses, f->naddresses * sizeof(*copy));
+    f->addresses = copy;
+    return OK;
+}
+
 int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
 {
     struct forward_exchange *f = x->proxy->forward;
@@ -220,8 +237,8 @@ int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
     int rc = f->undecided ? forward_decide(x) : OK;
     if (rc == OK && f->unrouted)
         rc = chain_route(x);
-    f->resolved = false; /* `v` is the caller's */
-    return rc;
+    f->resolved = has_later_rules(f->conf->policy);
+    return rc >= 0 && f->resolved && n && keep_addresses(x, f) != OK ? ERR_NOMEM : rc;
 }
 
 bool forward_outgoing(struct exchange *x, int family, struct addr *out)

@@ -218,11 +218,33 @@ def test_large_bodies(pair, at):
         assert [c.ask(head + b"x" * 2000).status for c in (a, b)] == [413, 413]
 
 
-def test_outgoing_addresses(pair, backend):
-    origin = backend()
+@pytest.fixture
+def callers(backend):
+    """A backend that notes who connects: (its port, {path: addresses})."""
+    seen = {}
+
+    def note(conn):
+        while req := conn.request():
+            seen.setdefault(req.target, []).append(conn.sock.getpeername()[0])
+            conn.send(answer(b"ok"))
+    return backend(note).port, seen
+
+
+def test_outgoing_addresses(pair, callers):
+    port, seen = callers
     p = pair("acl far urlpath_regex ^/far\ntcp_outgoing_address 127.0.0.77 far\n" + LOCAL)
-    for path in ("/far", "/near"):
-        p.same(f"GET http://127.0.0.1:{origin.port}{path}")
+    p.same(*[f"GET http://127.0.0.1:{port}{path}" for path in ("/near", "/far")])
+    assert seen == {"/near": ["127.0.0.1"] * 2, "/far": ["127.0.0.77"] * 2}
+
+
+def test_conditions_on_addresses_behind_the_connection(pair, callers):
+    """What the name led to is known to what is decided later: the source address, and the answer."""
+    port, seen = callers
+    p = pair("acl here dst 127.0.0.0/8\nacl there dst 10.0.0.0/8\nacl shut urlpath_regex ^/shut\n"
+             "tcp_outgoing_address 127.0.0.78 there\ntcp_outgoing_address 127.0.0.77 here\nhttp_reply_access deny here shut\n" + LOCAL)
+    found = p.same(*[f"GET http://localhost:{port}{path}" for path in ("/open", "/shut")])
+    assert statuses(found) == [200, 403]
+    assert seen == {"/open": ["127.0.0.77"] * 2, "/shut": ["127.0.0.77"] * 2}
 
 
 def test_many_connections(pair, at):
