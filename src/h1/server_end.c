@@ -218,6 +218,8 @@ static void body_wanted(struct h1_server *s)
         return;
     case H1_PUMP_DONE:
         exchange_post(x, X_FRONT_BODY);
+        if (unlikely(s->c.hup)) /* the end came with the last bytes, and no event will tell of it again */
+            task_post_later(&w->loop, &s->next);
         return;
     case H1_PUMP_CLOSED:
     case H1_PUMP_ERROR:

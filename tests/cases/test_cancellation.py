@@ -3,6 +3,7 @@
 The other side is let go, nothing is reused by mistake, and the next request is served.
 """
 import contextlib
+import socket
 import time
 
 import pytest
@@ -87,6 +88,24 @@ def test_a_client_that_has_left_with_its_request(hinge, backend):
         c.send(GET).half_close()
         c.assert_closed()
     assert h.wait_lines("a.log", 2) == ["200", "499"]
+    for conn in list(origin.connections):
+        conn.assert_hung_up()
+
+
+@pytest.mark.parametrize("buffering", ["on", "off"])
+@pytest.mark.parametrize("head, body", [(lines("POST /cut HTTP/1.1", "Host: a", "Content-Length: 40000"), b"x" * 40000),
+                                        (CHUNKED, b"3\r\nabc\r\n0\r\n\r\n")], ids=["length", "chunked"])
+def test_a_client_that_leaves_with_the_last_bytes_of_its_body(hinge, backend, head, body, buffering):
+    """The FIN is in the segment that ends the body: one event tells of both, and none comes afterwards."""
+    origin = backend(honest_or(silent))
+    h = hinge.pooled(origin, f"proxy_request_buffering {buffering};", access_log="log_format s $status; access_log %%dir%%/a.log s;")
+    with h.connect() as c:
+        c.send(head + body[:3])
+        time.sleep(0.1)
+        c.sock.send(body[3:], socket.MSG_MORE)
+        c.half_close()
+        c.assert_closed()
+    assert h.wait_lines("a.log") == ["499"]
     for conn in list(origin.connections):
         conn.assert_hung_up()
 
