@@ -28,7 +28,6 @@ static const struct end_ops front_ops, back_ops;
 
 /* Splicing costs two calls that are dearer than recv and send, so it is for what comes in large pieces again and again
  * (measured: from some 64 KB on). A few small ones in between, as between two answers, change nothing. */
-enum { REST_AFTER = 250 }; /* ms without a byte until the exchange is laid to rest */
 enum { LENT_MAX = 1 << 20, BULK_LEAST = 64 << 10, BULK_AFTER = 256 << 10, BULK_STEP = 4, BULK_TOP = 8, LENDS = 8 };
 
 static void begin_bytes(struct h1_conn *c, slice head)

@@ -12,6 +12,8 @@
 #include "base/attr.h"
 #include "http/exchange.h"
 
+enum { REST_AFTER = 250 }; /* ms without a byte until a tunnel's exchange is laid to rest */
+
 /*
  * Lays it to rest when nothing is under way in it and both ends let it (end_ops.may_rest). false: it stays awake. Not
  * from inside exchange_run or a push. The front end's kick_in runs after every waking: whoever ends rests there again.

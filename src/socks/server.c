@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "http/client.h"
+#include "http/rest.h"
 
 enum { BATCH = 32, LEAVE_MS = 1000, LINGER_READS = 16 };
 
@@ -237,6 +238,7 @@ static void cut(struct socks_server *s)
 {
     struct exchange *x = s->c.end.x;
     if (x) {
+        end_wake(&s->c.end);
         exchange_front_failed(x, WHY_SHUTDOWN);
         loop_drain(&s->c.w->loop); /* the exchange ends and resets this end, which closes the connection */
     }

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "http/pipe.h"
+#include "http/rest.h"
 #include "socks/dest.h"
 #include "socks/server.h"
 
@@ -230,8 +231,25 @@ static void linger(struct socks_server *s)
     timer_set(&s->c.w->loop, &s->c.in_timer, k->lingering_timeout);
 }
 
+/* Silence: while nobody lingers the timer is free for this. */
+static void rest_soon(struct socks_server *s)
+{
+    if (s->sending && !s->c.done)
+        timer_set(&s->c.w->loop, &s->c.in_timer, REST_AFTER);
+}
+
+static bool tunnel_may_rest(struct end *e)
+{
+    const struct socks_server *s = socks_server_of(e);
+    return s->sending && !s->c.blocked && !s->c.say_n && !s->c.done && !s->c.in_n && !s->c.readable;
+}
+
 void socks_front_timer(struct socks_server *s)
 {
+    if (s->sending) {
+        exchange_rest(s->c.end.x);
+        return;
+    }
     s->linger_until = 1; /* it has passed */
     linger(s);
 }
@@ -247,6 +265,7 @@ static void tunnel_in(struct socks_server *s)
     case SOCKS_PUMP_WAIT:
         if (!s->sending)
             linger(s);
+        rest_soon(s);
         return;
     case SOCKS_PUMP_FULL:
     case SOCKS_PUMP_YIELD:
@@ -279,6 +298,8 @@ static void tunnel_kick_out(struct end *e)
         return;
     switch (flush(s, e->out)) {
     case SOCKS_FLUSH_IDLE:
+        rest_soon(s);
+        return;
     case SOCKS_FLUSH_BLOCKED:
         return;
     case SOCKS_FLUSH_BROKEN:
@@ -332,6 +353,7 @@ static const struct end_ops tunnel_ops = {
     .kick_out = tunnel_kick_out,
     .kick_in = tunnel_kick_in,
     .stop_in = tunnel_stop_in,
+    .may_rest = tunnel_may_rest,
     .reset = tunnel_reset,
     .finish = tunnel_finish,
 };
@@ -340,6 +362,7 @@ static const struct end_ops tunnel_ops = {
 
 static void tunnel_io(struct socks_server *s, unsigned events)
 {
+    end_wake(&s->c.end);
     if ((events & IO_OUT) && s->sending)
         tunnel_kick_out(&s->c.end);
     if (s->c.readable && !s->c.done)

@@ -4,12 +4,14 @@ import random
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
 from tools import dns, socks
 from tools.backend import serve
 from tools.certs import certificate
 from tools.raw import Client
+from tools.times import PATIENCE, wait_until
 from tools.wire import answer, lines
 
 OUT = "egress_allow 127.0.0.0/8; egress_allow ::1;"
@@ -73,6 +75,54 @@ class TestClients:
             told = subprocess.run(["nc", "-N", "-X", version, "-x", f"127.0.0.1:{h.ports['port']}", "127.0.0.1", str(origin.port)], input=b"hello",
                                   capture_output=True, timeout=20)
             assert told.stdout == b"HELLO", told.stderr
+
+
+
+class TestSilence:
+    """As of any other tunnel, the memory of one in which nothing moves is given back, and nobody can tell."""
+
+    def begin(self, hinge, rules=""):
+        return proxy(hinge, f"access_log %%dir%%/a.log t; {rules}",
+                     http="log_format t '$request $status $upstream_bytes_received'; server { listen %%port2%%; location / { counters; } }")
+
+    def rests(self, h, n):
+        wait_until(lambda: h.get("/", port="port2").json()["tunnel_rests"] >= n, f"{n} tunnels at rest")
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_it_goes_on_from_either_side(self, hinge, backend, version):
+        turn = threading.Semaphore(0)
+
+        def script(conn):
+            assert turn.acquire(timeout=PATIENCE)
+            conn.send(b"first")
+            shout(conn)
+        origin, h = backend(script), self.begin(hinge)
+        with socks.opened(h, version, "127.0.0.1", origin.port) as c:
+            self.rests(h, 1)
+            turn.release()
+            assert c.exactly(5) == b"first"
+            self.rests(h, 2)
+            assert c.send(b"x" * 1000000).exactly(1000000) == b"X" * 1000000
+            self.rests(h, 3)
+            c.half_close().assert_closed()
+        line, = h.wait_lines("a.log")
+        assert f" 127.0.0.1:{origin.port} " in line and line.endswith(" 200 1000005")
+
+    @pytest.mark.parametrize("end", ["close", "reset", "target", "lifetime", "stop"])
+    def test_each_end_of_it(self, hinge, backend, end):
+        leave = threading.Semaphore(0)
+        origin = backend(lambda conn: leave.acquire(timeout=PATIENCE) if end == "target" else conn.hang())
+        h = self.begin(hinge, "tunnel_lifetime 700ms;" if end == "lifetime" else "")
+        with socks.opened(h, 5, "127.0.0.1", origin.port) as c:
+            self.rests(h, 1)
+            if end in ("close", "reset"):
+                getattr(c, end)()
+            elif end == "stop":
+                h.terminate()
+            else:
+                leave.release()
+                c.assert_closed()
+        h.wait_lines("a.log")
 
 
 class TestTunnels:
