@@ -194,9 +194,14 @@ class TestReload:
         port = free_port()
         h = hinge.http("server { listen 127.0.0.1:%%number%%; return 200 one; }", number=port)
         h.ports["port"] = port
+
+        def says(word):
+            """Not yet, too, for a connection that reached the old socket between its last accept and its close: the kernel resets it."""
+            with contextlib.suppress(ConnectionResetError):
+                return h.get("/").text == word
         for word, listen in (("two", "*"), ("three", "127.0.0.1")):
             h.rewrite_http(f"server {{ listen {listen}:%%number%%; return 200 {word}; }}")
-            h.reload_until(lambda word=word: h.get("/").text == word)
+            h.reload_until(lambda word=word: says(word))
 
     def test_names_and_backends_change(self, hinge, backend):
         one, two = backend(name="one"), backend(name="two")
