@@ -64,7 +64,7 @@ static void set_limit(int what, uint64_t value)
     setrlimit(what, &l);
 }
 
-static void ATTR_NORETURN become_engine(const struct generation *g, int control)
+static void ATTR_NORETURN become_engine(struct program *p, const struct generation *g, int control)
 {
     char *argv[] = { (char *)(uintptr_t) "hinge: engine process", NULL };
     const struct core_conf *c = core_conf(g);
@@ -75,10 +75,13 @@ static void ATTR_NORETURN become_engine(const struct generation *g, int control)
         set_limit(RLIMIT_NOFILE, c->rlimit_nofile);
     if (c->has_rlimit_core)
         set_limit(RLIMIT_CORE, c->rlimit_core);
-    if (c->priority)
-        setpriority(PRIO_PROCESS, 0, c->priority);
-    if (c->working_directory.n && chdir(c->working_directory.p) < 0)
+    if (c->priority && setpriority(PRIO_PROCESS, 0, c->priority) < 0)
+        program_say(p, LEVEL_ALERT, "setpriority(%d) failed (%d: %s)", c->priority, errno, strerror(errno));
+    if (c->working_directory.n && chdir(c->working_directory.p) < 0) {
+        program_say(p, LEVEL_ALERT, "chdir(\"%.*s\") failed (%d: %s)", SLICE_FMT(c->working_directory), errno,
+                    strerror(errno));
         _exit(1);
+    }
     execve("/proc/self/exe", argv, make_env(c, own));
     _exit(1);
 }
@@ -125,11 +128,11 @@ static int start_thread(struct program *p, int control, struct engine_proc *e)
     return OK;
 }
 
-static int start_process(struct generation *g, int control, struct engine_proc *e)
+static int start_process(struct program *p, struct generation *g, int control, struct engine_proc *e)
 {
     pid_t pid = fork();
     if (pid == 0)
-        become_engine(g, control);
+        become_engine(p, g, control);
     if (pid < 0)
         return ERR_SYS;
     close(control);
@@ -145,7 +148,7 @@ int spawn_engine(struct program *p, struct generation *g, uint64_t id, struct en
         program_say(p, LEVEL_EMERG, "socketpair() failed (%d: %s)", errno, strerror(errno));
         return ERR_SYS;
     }
-    int rc = core_conf(g)->master_process ? start_process(g, pair[0], &e) : start_thread(p, pair[0], &e);
+    int rc = core_conf(g)->master_process ? start_process(p, g, pair[0], &e) : start_thread(p, pair[0], &e);
     if (rc < 0) {
         program_say(p, LEVEL_EMERG, "cannot start the engine (%d: %s)", errno, strerror(errno));
         close(pair[0]);
