@@ -12,6 +12,7 @@
 #include "proxy/forward_rules.h"
 
 enum { HOST_NAME_ROOM = 256, AUTH_TTL = 2 * 3600 * 1000 /* Squid's credentialsttl, ms */ };
+enum { BUFFERS = 8, BUFFER_SIZE = 4096 /* proxy_buffers without a word */ };
 
 struct writer {
     struct conf_ctx *cf;
@@ -109,23 +110,39 @@ static void put_times(struct writer *w, const struct fwd_policy *p)
     }
 }
 
+/* NAME NUMBER SIZE, unless the block says otherwise. */
+static void put_buffers(struct writer *w, struct conf_pos pos, const char *name, uint64_t number, uint64_t size)
+{
+    struct conf_node *n = block_says(w, slice_str(name)) ? NULL : add_node(w, pos, name, 2);
+    if (!n)
+        return;
+    n->args[0].text = arena_printf(w->cf->arena, "%llu", (unsigned long long)number);
+    n->args[1].text = arena_printf(w->cf->arena, "%llu", (unsigned long long)size);
+    if (!n->args[0].text.p || !n->args[1].text.p)
+        w->rc = ERR_NOMEM;
+}
+
+/* proxy_buffer_size is no more than half of all proxy_buffers but one (as nginx has it): a long head needs more of
+ * them than there are without a word. */
+static void put_reply_head(struct writer *w, struct conf_pos pos, uint64_t size)
+{
+    uint64_t number = 1 + (2 * size + BUFFER_SIZE - 1) / BUFFER_SIZE;
+    put(w, pos, "proxy_buffer_size", arena_printf(w->cf->arena, "%llu", (unsigned long long)size));
+    if (number > BUFFERS && !block_says(w, SLICE("proxy_buffer_size")))
+        put_buffers(w, pos, "proxy_buffers", number, BUFFER_SIZE);
+}
+
 static void put_sizes(struct writer *w, const struct fwd_policy *p)
 {
     const struct conf_pos *at = p->size_at;
-    slice header = arena_printf(w->cf->arena, "%llu", (unsigned long long)p->sizes[FWD_REQUEST_HEADER_MAX_SIZE]);
     if (at[FWD_REQUEST_BODY_MAX_SIZE].file)
         put(w, at[FWD_REQUEST_BODY_MAX_SIZE], "client_max_body_size",
             arena_printf(w->cf->arena, "%llu", (unsigned long long)p->sizes[FWD_REQUEST_BODY_MAX_SIZE]));
-    if (at[FWD_REQUEST_HEADER_MAX_SIZE].file && !block_says(w, SLICE("large_client_header_buffers"))) {
-        struct conf_node *n = add_node(w, at[FWD_REQUEST_HEADER_MAX_SIZE], "large_client_header_buffers", 2);
-        if (n) {
-            n->args[0].text = SLICE("1");
-            n->args[1].text = header;
-        }
-    }
+    if (at[FWD_REQUEST_HEADER_MAX_SIZE].file)
+        put_buffers(w, at[FWD_REQUEST_HEADER_MAX_SIZE], "large_client_header_buffers", 1,
+                    p->sizes[FWD_REQUEST_HEADER_MAX_SIZE]);
     if (at[FWD_REPLY_HEADER_MAX_SIZE].file)
-        put(w, at[FWD_REPLY_HEADER_MAX_SIZE], "proxy_buffer_size",
-            arena_printf(w->cf->arena, "%llu", (unsigned long long)p->sizes[FWD_REPLY_HEADER_MAX_SIZE]));
+        put_reply_head(w, at[FWD_REPLY_HEADER_MAX_SIZE], p->sizes[FWD_REPLY_HEADER_MAX_SIZE]);
 }
 
 static void put_nameservers(struct writer *w, const struct fwd_policy *p)
