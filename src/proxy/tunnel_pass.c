@@ -10,14 +10,20 @@
 #include "proxy/port_list.h"
 #include "proxy/proxy_pass.h"
 
+/* proxy_connect_bind: "off" is a word too. */
+struct connect_bind {
+    const struct proxy_bind *bind;
+    bool said;
+};
+
 /* SCOPE_LOCATION. What the steps of the proxy work from, and what decides here. */
 struct tunnel_conf {
-    struct proxy_conf proxy;               /* of it: target, timeouts, next_*, bind, socket_keepalive, buffer_size */
-    struct port_list ports;                /* proxy_connect_allow */
-    const struct proxy_bind *connect_bind; /* proxy_connect_bind */
-    struct template address;               /* proxy_connect_address; empty: where the request says */
-    bool module;                           /* proxy_connect, and not tunnel_pass */
-    uint64_t lifetime;                     /* of a tunnel; 0: any */
+    struct proxy_conf proxy; /* of it: target, timeouts, next_*, bind, socket_keepalive, buffer_size */
+    struct port_list ports;  /* proxy_connect_allow */
+    struct connect_bind connect_bind;
+    struct template address; /* proxy_connect_address; empty: where the request says */
+    bool module;             /* proxy_connect, and not tunnel_pass */
+    uint64_t lifetime;       /* of a tunnel; 0: any */
     uint64_t connect_timeout, data_timeout, read_timeout, send_timeout; /* proxy_connect_*_timeout; 0: tunnel_* holds */
 };
 
@@ -133,7 +139,7 @@ static int set_connect_bind(struct conf_ctx *cf, const struct conf_node *node, v
     struct proxy_conf made = { .bind = NULL };
     int rc = bind_directive(cf, node, &made);
     if (rc == OK)
-        ((struct tunnel_conf *)conf)->connect_bind = made.bind;
+        ((struct tunnel_conf *)conf)->connect_bind = (struct connect_bind){ .bind = made.bind, .said = true };
     return rc;
 }
 
@@ -144,8 +150,8 @@ static int finish(struct conf_ctx *cf, enum conf_scope_kind kind, const struct c
     struct tunnel_conf *c = conf;
     if (kind != SCOPE_LOCATION)
         return OK;
-    if (c->connect_bind)
-        c->proxy.bind = c->connect_bind;
+    if (c->connect_bind.said)
+        c->proxy.bind = c->connect_bind.bind;
     if (c->connect_timeout)
         c->proxy.connect_timeout = c->connect_timeout;
     if (c->data_timeout)
@@ -280,7 +286,7 @@ static const struct directive directives[] = {
       ONE,
       .type = CONF_CUSTOM,
       AT(connect_bind),
-      .size = sizeof(void *),
+      .size = sizeof(struct connect_bind),
       .set = set_connect_bind,
       .usage = "proxy_connect_bind ADDRESS[:PORT] | off;",
       .doc = "tunnel_bind by the module's name." },
