@@ -1,4 +1,5 @@
 """`hinge --demo`, which `./run` starts: what it says is what it does, and a port in use is told with a way out."""
+import json
 import re
 import signal
 import socket
@@ -134,3 +135,12 @@ def test_a_good_certificate_is_kept(demo, tmp_path):
     first = (tmp_path / "state" / "hinge" / "demo.pem").read_text()
     demo(free_base())
     assert (tmp_path / "state" / "hinge" / "demo.pem").read_text() == first
+
+
+def test_the_backends_of_it_can_be_had_anywhere(hinge):
+    """demo_backend says what arrived, and its name."""
+    h = hinge.server("location / { demo_backend blue; } location /p/ { proxy_pass http://%%port%%/x/; proxy_set_header X-More yes; }")
+    told = h.get("/p/y?z").json()
+    assert told["backend"] == "blue" and "/x/y?z" in json.dumps(told)
+    assert "yes" in json.dumps(told)
+    assert h.post("/", b"abc").status == 200

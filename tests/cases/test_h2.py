@@ -400,6 +400,9 @@ class TestDirectives:
     @pytest.mark.parametrize("line, text", [
         ("http2_recv_timeout 30s;", 'the "http2_recv_timeout" directive is obsolete, use the "client_header_timeout" directive instead'),
         ("http2_max_field_size 4k;", 'the "http2_max_field_size" directive is obsolete, use the "large_client_header_buffers" directive instead'),
+        ("http2_idle_timeout 30s;", 'the "http2_idle_timeout" directive is obsolete, use the "keepalive_timeout" directive instead'),
+        ("http2_max_header_size 4k;", 'the "http2_max_header_size" directive is obsolete, use the "large_client_header_buffers" directive instead'),
+        ("http2_max_requests 10;", 'the "http2_max_requests" directive is obsolete, use the "keepalive_requests" directive instead'),
         ("http2_max_concurrent_pushes 1;", 'the "http2_max_concurrent_pushes" directive is obsolete, ignored'),
     ])
     def test_obsolete(self, hinge, line, text):

@@ -143,3 +143,20 @@ def test_thousands_of_aborted_requests_leave_nothing(hinge, backend):
     abort(1500)
     assert h.get("/warm").status == 200
     assert h.rss() - before < 8 * 2**20 * (4 if SLOW > 1 else 1)
+
+
+@pytest.mark.parametrize("limit, least, most", [("1m", 0, 40), ("256m", 80, 400)])
+def test_worker_body_memory(hinge, backend, limit, least, most):
+    """Clients that do not read, and buffers that would take all that backends have to say. In megabytes."""
+    h = hinge.raw("""daemon off; worker_processes 1; error_log error.log info; pid hinge.pid;
+        events { worker_connections 1024; worker_body_memory %%limit%%; }
+        http { access_log off; server { listen %%port%% sndbuf=4k; location = /warm { return 200 ok; }
+            location / { proxy_pass http://%%origin%%; proxy_buffers 512 16k; } } }""", limit=limit, origin=backend(endless))
+    before = warmed_up(h)
+    clients = [h.connect(rcvbuf=4096) for _ in range(16)]
+    for c in clients:
+        c.send(lines("GET / HTTP/1.1", "Host: a"))
+    grown = (highest(h, 3) - before) / 2**20
+    for c in clients:
+        c.close()
+    assert least <= grown < most * (8 if SLOW > 1 else 1)

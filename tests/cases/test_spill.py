@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from tools.backend import echo
 from tools.server import BINARY
 from tools.times import PATIENCE, wait_until
 from tools.wire import chunked, lines
@@ -269,3 +270,23 @@ def test_reloads_with_fewer_workers_and_threads_while_bodies_spill(spilling):
     assert h.post("/1000000", WHOLE[:1_000_000]).headers.get("X-Sha") == sha(WHOLE[:1_000_000])
     wait_until(lambda: temporary_files(h) == 0, "temporary files stay open")
     wait_until(lambda: len(pool_threads(h)) <= 8, "threads end")
+
+
+@pytest.mark.parametrize("words", ["", "client_body_in_file_only off;"])
+def test_a_body_in_a_file_has_no_name(spilling, words):
+    """Neither for the directory, while the body is on its way and afterwards, nor for a variable."""
+    h = spilling(text=words + " proxy_set_header X-File =$request_body_file;", script=echo)
+    with h.connect() as c:
+        c.send(lines("POST / HTTP/1.1", "Host: a", "Content-Length: 1000000") + WHOLE[:500_000])
+        wait_until(lambda: temporary_files(h), "a temporary file")
+        assert list((h.dir / "body").glob("**/*")) == []
+        told = c.send(WHOLE[500_000:1_000_000]).response("POST").json()
+    assert told["sha256"] == sha(WHOLE[:1_000_000]) and dict(told["headers"])["X-File"] == "="
+    wait_until(lambda: temporary_files(h) == 0, "temporary files stay open")
+    assert list((h.dir / "body").glob("**/*")) == []
+
+
+@pytest.mark.parametrize("value", ["on", "clean"])
+def test_files_with_names_are_refused(hinge, value):
+    told = hinge.prepare_http(f"server {{ listen %%port%%; client_body_in_file_only {value}; }}").run("-t", check=1).stderr
+    assert f'"client_body_in_file_only {value}" is not supported: request bodies are kept in memory or in unlinked files' in told

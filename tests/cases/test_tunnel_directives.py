@@ -14,7 +14,6 @@ from tools.wire import lines
 
 ASK = lines("CONNECT origin:443 HTTP/1.1", "Host: origin:443")
 MODULE = "proxy_connect; proxy_connect_address origin;"
-NAMES = pytest.mark.parametrize("how", ["tunnel_pass origin; tunnel_", f"{MODULE} proxy_connect_"], ids=["tunnel", "module"])
 
 
 def site(hinge, rules, *targets, listen=""):
@@ -105,9 +104,9 @@ class TestSending:
         yield backend(lambda conn: stop.wait(PATIENCE * 3))
         stop.set()
 
-    @NAMES
+    @pytest.mark.parametrize("how", ["tunnel_pass origin; tunnel_send_timeout", f"{MODULE} proxy_connect_send_timeout"], ids=["tunnel", "module"])
     def test_send_timeout(self, hinge, deaf, how):
-        with opened(site(hinge, f"{how}send_timeout 300ms;", deaf)) as c:
+        with opened(site(hinge, f"{how} 300ms;", deaf)) as c:
             as_much_as_it_takes(c.sock)
             c.sock.settimeout(PATIENCE)
             c.assert_closed()
@@ -151,12 +150,12 @@ class TestSending:
 
 
 class TestSilence:
-    @NAMES
+    @pytest.mark.parametrize("how", ["tunnel_pass origin; tunnel_read_timeout", f"{MODULE} proxy_connect_read_timeout"], ids=["tunnel", "module"])
     def test_read_timeout(self, hinge, backend, how):
-        with opened(site(hinge, f"{how}read_timeout 300ms;", backend(hang))) as c:
+        with opened(site(hinge, f"{how} 300ms;", backend(hang))) as c:
             c.assert_closed()
 
-    @NAMES
+    @pytest.mark.parametrize("how", ["tunnel_pass origin; tunnel_read_timeout", f"{MODULE} proxy_connect_read_timeout"], ids=["tunnel", "module"])
     def test_either_side_keeps_it_awake(self, hinge, backend, how):
         for talker in "client", "target":
             def talks(conn, talker=talker):
@@ -166,7 +165,7 @@ class TestSilence:
                 conn.hang()
 
             origin = backend(talks)
-            with opened(site(hinge, f"{how}read_timeout 800ms;", origin)) as c:
+            with opened(site(hinge, f"{how} 800ms;", origin)) as c:
                 for _ in range(8 if talker == "client" else 0):
                     time.sleep(0.2)
                     c.send(b"x")

@@ -2,6 +2,7 @@
 import collections
 import contextlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -104,6 +105,28 @@ def test_fail_timeout_lets_it_try_again(hinge, backend):
 def test_when_all_have_failed_all_are_tried_again(hinge):
     h = pool(hinge, "server %%a%%; server %%b%%;", a=f"127.0.0.1:{free_port()}", b=f"127.0.0.1:{free_port()}")
     assert [h.get("/").status for _ in range(4)] == [502] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_least_conn(hinge, abc, backend, workers):
+    """Whoever has a request in flight gets none while others have fewer, whichever worker counts."""
+    go = threading.Event()
+    busy = backend(lambda conn: (conn.request(), go.wait(PATIENCE), conn.send(answer('{"backend": "busy"}'))))
+    h = pool(hinge, "least_conn; server %%busy%%; server %%b%%;", workers=workers, busy=busy, b=abc["b"])
+    with contextlib.ExitStack() as waiting:
+        while not busy.requests:
+            c = waiting.enter_context(h.connect())
+            c.send(GET)
+            wait_until(lambda c=c: busy.requests or select.select([c.sock], [], [], 0)[0], "somebody gets the request")
+        assert tally(h, 12) == {"b": 12}
+        go.set()
+    assert set(tally(h, 12)) == {"b", "busy"}
+
+
+@pytest.mark.parametrize("method", ["ip_hash", "least_time header", "sticky cookie x"])
+def test_methods_that_there_are_not(hinge, method):
+    told = hinge.prepare_http(f"upstream u {{ {method}; server 127.0.0.1; }} server {{ listen %%port%%; }}").run("-t", check=1).stderr
+    assert f'"{method.split()[0]}"' in told and "not supported" in told
 
 
 class TestKeepalive:
