@@ -102,6 +102,9 @@ class TestConnecting:
             assert origin.wait_connections(1)[0].sock.getpeername()[0] == "127.0.0.1"
 
 
+SOON = "lingering_time 500ms;"  # else what the client goes on to send would be taken and dropped for half a minute
+
+
 class TestSending:
     """A target that does not read."""
 
@@ -113,7 +116,7 @@ class TestSending:
 
     @pytest.mark.parametrize("how", ["tunnel_pass origin; tunnel_send_timeout", f"{MODULE} proxy_connect_send_timeout"], ids=["tunnel", "module"])
     def test_send_timeout(self, hinge, deaf, how):
-        with opened(site(hinge, f"{how} 300ms;", deaf)) as c:
+        with opened(site(hinge, f"{how} 300ms; {SOON}", deaf)) as c:
             as_much_as_it_takes(c.sock)
             c.sock.settimeout(PATIENCE)
             c.assert_closed()
@@ -130,7 +133,7 @@ class TestSending:
                 conn.sock.sendall(b"x")
                 time.sleep(0.05)
 
-        with opened(site(hinge, "tunnel_pass origin; tunnel_send_timeout 500ms;", backend(talks))) as c:
+        with opened(site(hinge, f"tunnel_pass origin; tunnel_send_timeout 500ms; {SOON}", backend(talks))) as c:
             as_much_as_it_takes(c.sock)
             c.sock.settimeout(PATIENCE)
             end = time.monotonic() + PATIENCE
