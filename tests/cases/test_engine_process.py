@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from tools.times import wait_until
+from tools.times import SLOW, wait_until
 
 SAYING = "server { listen %%port%%; return 200 ok; }"
 
@@ -46,7 +46,8 @@ def test_worker_priority_has_bounds(hinge, value):
 @pytest.mark.parametrize("size, bytes", [("0", "0"), ("64k", "65536")])
 def test_worker_rlimit_core(hinge, size, bytes):
     h = hinge.http(SAYING, main=f"worker_rlimit_core {size};")
-    assert core_limits(engine(h)) == (bytes, bytes)
+    soft, hard = core_limits(engine(h))
+    assert hard == bytes and soft in ((bytes, "0") if SLOW > 1 else (bytes,))  # AddressSanitizer wants no core, and lowers what it may
     assert core_limits(h.pid) == core_limits(os.getpid())
 
 
