@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 from tools import parents
@@ -140,6 +141,7 @@ def both_ways(h, origin, names):
         got = h.ask(lines(f"GET {url} HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close"))
         assert got.status == 200 and got.json()["target"] == "/a?b", got
     body = b"x" * 100000
+    time.sleep(0.1)  # tinyproxy closes behind an answer without having said so: a POST that met that would not be sent again
     got = h.ask(lines(f"POST {url} HTTP/1.1", f"Host: localhost:{origin.port}", "Connection: close", f"Content-Length: {len(body)}") + body, method="POST")
     assert got.status == 200 and got.json()["length"] == len(body)
     told = subprocess.run(["curl", "-sS", "-p", "-x", f"http://127.0.0.1:{h.ports['port']}", "--max-time", "10", url], capture_output=True, text=True, timeout=20,

@@ -120,7 +120,8 @@ def test_least_conn(hinge, abc, backend, workers):
             wait_until(lambda c=c: busy.requests or select.select([c.sock], [], [], 0)[0], "somebody gets the request")
         assert tally(h, 12) == {"b": 12}
         go.set()
-    assert set(tally(h, 12)) == {"b", "busy"}
+        assert c.response().json()["backend"] == "busy"
+        assert set(tally(h, 12)) == {"b", "busy"}
 
 
 @pytest.mark.parametrize("method", ["ip_hash", "least_time header", "sticky cookie x"])

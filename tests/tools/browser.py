@@ -20,7 +20,13 @@ BROWSER = [
 
 
 def dom(url, home, *options):
-    """The document as it is when nothing more is under way. Chromium runs in a process group of its own, which ends here."""
+    """The document as it is when nothing more is under way. A browser that says all is well and prints nothing, not even the skeleton
+    that a blank page has, has lost its document on a busy machine; it is asked once more."""
+    return _dump(url, home, options) or _dump(url, home, options)
+
+
+def _dump(url, home, options):
+    """Chromium runs in a process group of its own, which ends here."""
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-pings",
                f"--user-data-dir={home}/profile", "--virtual-time-budget=60000", *(options or ["--no-proxy-server"]), "--dump-dom", url]
