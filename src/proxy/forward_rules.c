@@ -220,11 +220,13 @@ static bool has_later_rules(const struct fwd_policy *p)
 /* What the dial was told is its own; later rules get a copy. OK or ERR_NOMEM. */
 static int keep_addresses(struct exchange *x, struct forward_exchange *f)
 {
-    struct addr *copy = arena_new_n(&x->arena, struct addr, f->naddresses);
-    if (!copy)
+    struct addr *copy = f->naddresses ? arena_new_n(&x->arena, struct addr, f->naddresses) : NULL;
+    if (f->naddresses && !copy)
         return ERR_NOMEM;
-    memcpy(copy, f->addresses, f->naddresses * sizeof(*copy));
+    if (copy)
+        memcpy(copy, f->addresses, f->naddresses * sizeof(*copy));
     f->addresses = copy;
+    f->resolved = true;
     return OK;
 }
 
@@ -237,8 +239,10 @@ int forward_judge(struct exchange *x, const struct addr *v, uint32_t n)
     int rc = f->undecided ? forward_decide(x) : OK;
     if (rc == OK && f->unrouted)
         rc = chain_route(x);
-    f->resolved = has_later_rules(f->conf->policy);
-    return rc >= 0 && f->resolved && n && keep_addresses(x, f) != OK ? ERR_NOMEM : rc;
+    f->resolved = false; /* `v` is the caller's */
+    if (rc >= 0 && has_later_rules(f->conf->policy) && keep_addresses(x, f) != OK)
+        return ERR_NOMEM;
+    return rc;
 }
 
 bool forward_outgoing(struct exchange *x, int family, struct addr *out)

@@ -32,7 +32,7 @@ struct forward_exchange {
     const struct addr *source;         /* where it is to come from; NULL: proxy_bind says */
     bool source_only;                  /* peers that cannot be reached from there are not tried */
     const struct forward_strip *strip; /* fields that do not travel; NULL: all do */
-    const struct addr *addresses;      /* while the dial asks, and for good when later rules may want them */
+    const struct addr *addresses;      /* valid while `resolved` */
     uint32_t naddresses;
     bool resolved;                 /* addresses are those of the host, all of them */
     bool undecided;                /* the rules need the addresses */

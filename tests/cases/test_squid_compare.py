@@ -247,6 +247,14 @@ def test_conditions_on_addresses_behind_the_connection(pair, callers):
     assert seen == {"/open": ["127.0.0.77"] * 2, "/shut": ["127.0.0.77"] * 2}
 
 
+def test_conditions_on_addresses_behind_a_refusal(pair, callers):
+    """A refusal is an answer too: what is left out of answers is asked about it, when the dial is over."""
+    port, seen = callers
+    p = pair("acl here dst 127.0.0.0/8\nacl shut urlpath_regex ^/shut\nhttp_access deny here shut\nreply_header_access Content-Type deny here\n" + LOCAL)
+    found = p.same(*[f"GET http://localhost:{port}{path}" for path in ("/open", "/shut")])
+    assert statuses(found) == [200, 403] and list(seen) == ["/open"]
+
+
 def test_many_connections(pair, at):
     p = pair("acl many maxconn 2\nhttp_access deny many\n" + LOCAL)
     for client in (p.theirs, p.ours):
